@@ -1,0 +1,1 @@
+"""fsgw: the gateway's configuration, its administration and its command line over the store."""

@@ -1,0 +1,1 @@
+"""The commands, by subject: each parses its arguments, runs one of `fsgw.admin`, and shows it."""

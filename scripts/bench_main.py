@@ -1,0 +1,72 @@
+"""Command line of the benchmarks: measure one area, print each row beside its peer's figure.
+
+Figures go to standard output, as an aligned Markdown table or (`--json`) one object a line;
+progress goes to standard error. The exit code is 0 whatever the figures are, 1 with `--strict`
+where a target was missed, 2 for a wrong command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from scripts.benchmarks.areas import AREAS, Measure
+from scripts.benchmarks.bench import Bench
+from scripts.benchmarks.rows import Row, as_json, as_table
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+def _arguments() -> argparse.Namespace:
+    names = "; ".join(f"{area}: {', '.join(rows)}" for area, rows in AREAS.items())
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__, epilog=f"Rows of {names}")
+    parser.add_argument("area", choices=sorted(AREAS), help="what to measure")
+    parser.add_argument("--quick", action="store_true", help="small sizes: under a minute")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--only", action="append", metavar="NAME", help="only this row; repeatable")
+    parser.add_argument("--dir", type=Path, help="where to work (default: beside the checkout)")
+    parser.add_argument("--strict", action="store_true", help="exit 1 where a target is missed")
+    arguments = parser.parse_args()
+    unknown = sorted(set(arguments.only or ()) - set(AREAS[arguments.area]))
+    if unknown:
+        parser.error(f"no such row: {', '.join(unknown)} ({names})")
+    if arguments.dir is not None and not arguments.dir.is_dir():
+        parser.error(f"--dir: no such directory: {arguments.dir}")
+    return arguments
+
+
+def _measure(bench: Bench, measures: list[Measure], *, json: bool) -> list[Row]:
+    rows: list[Row] = []
+    for measure in measures:
+        for row in measure(bench):
+            rows.append(row)
+            if json:
+                print(as_json(row), flush=True)
+    return rows
+
+
+def main() -> int:
+    """Measure what the command line asks for and print it."""
+    arguments = _arguments()
+    chosen = AREAS[arguments.area]
+    measures = [chosen[name] for name in chosen if not arguments.only or name in arguments.only]
+    started = time.monotonic()
+    where = (arguments.dir or CHECKOUT.parent).resolve()
+    with (
+        tempfile.TemporaryDirectory(prefix="fsgw-bench-", dir=where) as scratch,
+        Bench(Path(scratch), quick=arguments.quick) as bench,
+    ):
+        bench.say(f"Linux {platform.release()}, Python {platform.python_version()}, in {scratch}")
+        rows = _measure(bench, measures, json=arguments.json)
+        bench.say(f"done in {time.monotonic() - started:.0f} s")
+    if not arguments.json:
+        print(as_table(rows))
+    return int(arguments.strict and any(row.ok is False for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""The areas that can be measured: names of rows (as `--only` takes them) and what measures each.
+
+Rows run in this order; those that need a branch unsealed stand before those that seal it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from scripts.benchmarks.bench import Bench
+from scripts.benchmarks.rows import Row
+from scripts.benchmarks.store_branches import diff, memory_sealed, memory_unsealed, steps
+from scripts.benchmarks.store_calls import cached, create
+from scripts.benchmarks.store_data import overwrite, sequential_read, sequential_write
+from scripts.benchmarks.store_history import history
+from scripts.benchmarks.store_seal import seal
+
+Measure = Callable[[Bench], Iterator[Row]]
+
+AREAS: Mapping[str, Mapping[str, Measure]] = {
+    "store": {
+        "create": create,
+        "cached": cached,
+        "write": sequential_write,
+        "read": sequential_read,
+        "overwrite": overwrite,
+        "steps": steps,
+        "memory-unsealed": memory_unsealed,
+        "diff": diff,
+        "memory-sealed": memory_sealed,
+        "seal": seal,
+        "history": history,
+    },
+}

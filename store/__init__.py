@@ -1,0 +1,1 @@
+"""The storage engine: branches of a content-addressed, versioned POSIX tree on local disk."""

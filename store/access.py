@@ -1,0 +1,73 @@
+"""Who may do what: permission bits, ownership, sticky and set-id rules, as Linux applies them.
+
+Pure functions of an inode and a caller (path_resolution(7), chmod(2), chown(2), inode(7)).
+"""
+
+from __future__ import annotations
+
+import stat
+
+from store.errors import AccessDenied, NotPermitted
+from store.types import R_OK, W_OK, X_OK, Caller, Inode
+
+
+def granted(inode: Inode, who: Caller, mask: int) -> int:
+    """The part of an R_OK | W_OK | X_OK mask that the caller has on the inode."""
+    mode = inode.mode
+    if who.uid == 0:
+        # The superuser reads and writes all, and executes what anyone may execute.
+        if mode & 0o111 or stat.S_ISDIR(mode):
+            return mask
+        return mask & ~X_OK
+    if who.uid == inode.uid:
+        return mode >> 6 & mask
+    if inode.gid == who.gid or inode.gid in who.groups:
+        return mode >> 3 & mask
+    return mode & mask
+
+
+def require(inode: Inode, who: Caller, mask: int) -> None:
+    """Raise AccessDenied unless the caller has the whole mask."""
+    if who.uid == 0 and not mask & X_OK:
+        return
+    if granted(inode, who, mask) != mask:
+        wanted = "".join(c for c, bit in (("r", R_OK), ("w", W_OK), ("x", X_OK)) if mask & bit)
+        raise AccessDenied(f"uid {who.uid} lacks {wanted} on inode {inode.ino}")
+
+
+def in_group(who: Caller, gid: int) -> bool:
+    """Whether the caller is a member of the group."""
+    return who.gid == gid or gid in who.groups
+
+
+def require_owner(inode: Inode, who: Caller, what: str) -> None:
+    """Raise NotPermitted unless the caller owns the inode or is the superuser."""
+    if who.uid not in (0, inode.uid):
+        raise NotPermitted(f"only the owner of inode {inode.ino} may {what}")
+
+
+def require_unsticky(directory: Inode, inode: Inode, who: Caller) -> None:
+    """Raise NotPermitted where a sticky directory keeps the caller from removing the inode."""
+    if directory.mode & stat.S_ISVTX and who.uid not in (0, inode.uid, directory.uid):
+        raise NotPermitted(f"directory {directory.ino} is sticky; inode {inode.ino} is another's")
+
+
+def without_set_id(mode: int) -> int:
+    """A regular file's mode after it was written to or given away by an unprivileged caller."""
+    mode &= ~stat.S_ISUID
+    if mode & stat.S_IXGRP:
+        mode &= ~stat.S_ISGID
+    return mode
+
+
+def new_owner(directory: Inode, who: Caller, mode: int) -> tuple[int, int, int]:
+    """Mode, uid and gid of an inode that the caller makes in the directory; mode has type bits."""
+    gid = who.gid
+    if directory.mode & stat.S_ISGID:
+        gid = directory.gid
+        if stat.S_ISDIR(mode):
+            mode |= stat.S_ISGID
+    both = stat.S_ISGID | stat.S_IXGRP
+    if not stat.S_ISDIR(mode) and mode & both == both and who.uid and not in_group(who, gid):
+        mode &= ~stat.S_ISGID
+    return mode, who.uid, gid

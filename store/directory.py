@@ -1,0 +1,122 @@
+"""The store's directory on disk: what makes it a store, whose it is, and who has it open.
+
+    fsgw-store   one JSON object: format, id, replica, block_bytes; written once
+    lock         flock(2)ed by the process that has the store open
+    meta/        the LMDB environment
+    packs/       object files
+    journal/     the write-ahead journal
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import NamedTuple
+
+from store import disk
+from store.errors import (
+    AlreadyOpen,
+    Exists,
+    InvalidArgument,
+    NotAStore,
+    StorageFailure,
+    WrongVersion,
+)
+from store.types import BLOCK_BYTES_DEFAULT, PAGE_BYTES
+
+FORMAT_VERSION = 1
+MARKER = "fsgw-store"
+META, PACKS, JOURNAL = "meta", "packs", "journal"
+
+BLOCK_BYTES_MIN, BLOCK_BYTES_MAX = PAGE_BYTES, 16 * 1024 * 1024
+REPLICA_MAX = 2**13 - 1
+
+
+class Identity(NamedTuple):
+    """What is fixed when a store is made."""
+
+    id: bytes  # 16 random bytes
+    replica: int  # top 13 bits of the inode numbers made here
+    block_bytes: int
+
+
+def create(path: Path, block_bytes: int = BLOCK_BYTES_DEFAULT, replica: int | None = None) -> None:
+    """Make the directories and the marker of a new store; the marker comes last.
+
+    Raises InvalidArgument, Exists for a directory with anything in it, StorageFailure, NoSpace.
+    """
+    power_of_two = block_bytes & (block_bytes - 1) == 0
+    if not (power_of_two and BLOCK_BYTES_MIN <= block_bytes <= BLOCK_BYTES_MAX):
+        raise InvalidArgument(f"block size {block_bytes}: a power of two from 4 KiB to 16 MiB")
+    if replica is None:
+        replica = 1 + secrets.randbelow(REPLICA_MAX)
+    if not 1 <= replica <= REPLICA_MAX:
+        raise InvalidArgument(f"replica id {replica}: 1 to {REPLICA_MAX}")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if any(path.iterdir()):
+            raise Exists(f"{path} is not empty")
+        for name in (META, PACKS, JOURNAL):
+            (path / name).mkdir()
+        marker = {
+            "format": FORMAT_VERSION,
+            "id": secrets.token_hex(16),
+            "replica": replica,
+            "block_bytes": block_bytes,
+        }
+        _write_durably(path / MARKER, json.dumps(marker, indent=1) + "\n")
+    except OSError as error:
+        raise disk.failure(error, str(path)) from error
+
+
+def _write_durably(path: Path, text: str) -> None:
+    draft = path.with_name(path.name + ".new")
+    with open(draft, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(draft, path)
+    disk.sync_directory(str(path.parent))
+
+
+def identity(path: Path) -> Identity:
+    """Read a store's marker. Raises NotAStore, WrongVersion, StorageFailure."""
+    try:
+        text = (path / MARKER).read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotAStore(f"{path} is not an fsgw store") from None
+    except OSError as error:
+        raise StorageFailure(f"{path}: {error.strerror}") from error
+    try:
+        marker = json.loads(text)
+        version = marker["format"]
+        if version != FORMAT_VERSION:
+            raise WrongVersion(
+                f"{path} has store format {version}; this program knows {FORMAT_VERSION}"
+            )
+        return Identity(bytes.fromhex(marker["id"]), marker["replica"], marker["block_bytes"])
+    except (ValueError, KeyError, TypeError):
+        raise NotAStore(f"{path / MARKER} is not a store's marker") from None
+
+
+class Lock:
+    """Exclusive use of a store's directory, given up by `close` or the process's end."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises AlreadyOpen, StorageFailure."""
+        try:
+            self._fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise disk.failure(error, str(path)) from error
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._fd)
+            raise AlreadyOpen(f"{path} is open in another process") from None
+
+    def close(self) -> None:
+        """Let another process open the store."""
+        os.close(self._fd)

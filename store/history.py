@@ -1,0 +1,497 @@
+"""Branches and snapshots: what refs, heads and snapshot records mean, and how they change.
+
+All steps are in memory and cost the same whatever a branch holds: a snapshot freezes the live
+layer and puts an empty one on it; a fork puts an empty layer on what it forks; a rollback puts
+one on its target, after what it discards became a snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from store import database as db
+from store import keys
+from store.engine import Engine
+from store.errors import (
+    AmbiguousId,
+    Busy,
+    Damaged,
+    InvalidArgument,
+    NotDirectory,
+    RefExists,
+    UnknownRef,
+)
+from store.layer import Chain, Layer
+from store.records import (
+    NO_ID,
+    BranchRecord,
+    Commit,
+    Head,
+    LayerRecord,
+    SnapshotRecord,
+)
+from store.refs import Refs, check_name, head_ref, tag_ref
+from store.tree import Tree
+from store.types import ROOT, BranchInfo, Inode, Quota, SnapshotInfo, Usage, Who
+
+ROOT_INO = 1
+_ID_PREFIX_MIN = 8
+_HEX = frozenset("0123456789abcdef")
+
+
+class Point(NamedTuple):
+    """A state that a ref names: a layer, or a base root where there is none."""
+
+    layer: Layer | None
+    base: bytes
+    root_ino: int
+    snapshot: int  # the snapshot that it is or stands on, 0 if none
+    commit: bytes  # its commit, or NO_ID
+    usage: Usage
+
+
+class History:
+    """The branches and snapshots of an open store; `store.Store` is its face."""
+
+    def __init__(self, engine: Engine, empty_root: bytes) -> None:
+        self._engine = engine
+        self._empty_root = empty_root
+        self.refs = Refs(engine)
+        reader = engine.reader
+        self.branches = {
+            keys.unpack_u64(key): BranchRecord.decode(value)
+            for key, value in reader.all(db.BRANCHES)
+        }
+        self.snapshots = {
+            keys.unpack_u64(key): SnapshotRecord.decode(value)
+            for key, value in reader.all(db.SNAPSHOTS)
+        }
+        self.trees: dict[int, Tree] = {}
+        heads = [Head.decode(value) for _, value in self.refs.list("heads/")]
+        load_layers(engine, heads, self.snapshots)
+        for head in heads:
+            self._open_tree(head)
+
+    def _open_tree(self, head: Head) -> Tree:
+        layer = self._engine.layers[head.layer]
+        chain = Chain(self._engine, layer, NO_ID)
+        tree = Tree(self._engine, chain, head.root_ino, layer.usage, read_only=False)
+        tree.quota = self.branches[head.branch].quota
+        self.trees[head.branch] = tree
+        self._engine.live[layer.id] = tree
+        tree.reap_orphans()
+        return tree
+
+    # --- names --------------------------------------------------------------------------------
+
+    def head(self, branch: str) -> Head:
+        """A branch's head. Raises UnknownRef."""
+        value = self.refs.get(head_ref(branch))
+        if value is None:
+            raise UnknownRef(f"no branch {branch!r}")
+        return Head.decode(value)
+
+    def snapshot_id(self, branch: str, name: str) -> int:
+        """The id of a branch's snapshot. Raises UnknownRef."""
+        value = self.refs.get(tag_ref(self.head(branch).branch, name))
+        if value is None:
+            raise UnknownRef(f"branch {branch!r} has no snapshot {name!r}")
+        return keys.unpack_u64(value)
+
+    def resolve(self, ref: str) -> tuple[Point, str]:
+        """The point that a ref names, and the path behind it (empty, or `/...`).
+
+        Raises UnknownRef, AmbiguousId.
+        """
+        name, slash, path = ref.partition("/")
+        branch, at, snapshot = name.partition("@")
+        if at:
+            return self._snapshot_point(self.snapshot_id(branch, snapshot)), slash + path
+        if self.refs.get(head_ref(name)) is not None:
+            head = self.head(name)
+            layer = self._engine.layers[head.layer]
+            usage = self.trees[head.branch].usage()
+            return Point(layer, NO_ID, head.root_ino, head.snapshot, NO_ID, usage), slash + path
+        if len(name) >= _ID_PREFIX_MIN and _HEX.issuperset(name):
+            return self._commit_point(self._commit_id(name)), slash + path
+        raise UnknownRef(f"no branch, and no commit id of at least 8 hex digits: {name!r}")
+
+    def _snapshot_point(self, number: int) -> Point:
+        record = self.snapshots[number]
+        layer = self._engine.layers[record.layer]
+        return Point(layer, NO_ID, record.root_ino, number, record.commit, layer.usage)
+
+    def _commit_point(self, oid: bytes) -> Point:
+        for number, record in self.snapshots.items():
+            if record.commit == oid:
+                return self._snapshot_point(number)
+        if self._engine.index.pins is not None:
+            raise Busy("garbage is being collected; a commit without a snapshot may be part of it")
+        commit = self.commit(oid)
+        if not self._engine.objects.has(commit.root):
+            raise UnknownRef(f"commit {oid.hex()} has been collected")
+        return Point(None, commit.root, commit.root_ino, 0, oid, commit.usage)
+
+    def commit(self, oid: bytes) -> Commit:
+        """A commit object. Raises Damaged."""
+        return Commit.decode(self._engine.objects.get(oid))
+
+    def _commit_id(self, prefix: str) -> bytes:
+        if len(prefix) > 64:
+            raise UnknownRef(f"a commit id has 64 hex digits: {prefix!r}")
+        found = {oid for oid, _ in self.commits() if oid.hex().startswith(prefix)}
+        if not found:
+            raise UnknownRef(f"no commit {prefix!r}")
+        if len(found) > 1:
+            raise AmbiguousId(f"{len(found)} commits start with {prefix!r}")
+        return found.pop()
+
+    def commits(self) -> Iterator[tuple[bytes, Commit]]:
+        """Every commit that snapshots and branches lead to, with its id, each once."""
+        todo = [c for r in self.snapshots.values() for c in (r.commit, r.parent_commit)]
+        seen = {NO_ID}
+        while todo:
+            oid = todo.pop()
+            if oid in seen:
+                continue
+            seen.add(oid)
+            commit = self.commit(oid)
+            yield oid, commit
+            todo.extend(commit.parents)
+
+    # --- branches -----------------------------------------------------------------------------
+
+    def create_branch(self, name: str) -> BranchInfo:
+        """An empty branch. Raises InvalidRef, RefExists."""
+        self._check_free(name)
+        layer = self._engine.new_layer(None, self._empty_root, Usage(0, 1))
+        now = self._engine.now()
+        mode = 0o40755
+        root = Inode(ROOT_INO, mode, 2, 0, 0, 0, 0, 0, 0, now, now, now, now, 0, 0, 0)
+        layer.mem.put_inode(root)
+        return self._add_branch(name, layer, 0, ROOT_INO)
+
+    def _check_free(self, name: str) -> None:
+        if self.refs.get(head_ref(check_name(name))) is not None:
+            raise RefExists(f"branch {name!r} exists")
+
+    def _add_branch(self, name: str, layer: Layer, snapshot: int, root_ino: int) -> BranchInfo:
+        number = self._engine.next_id()
+        head = Head(number, layer.id, snapshot, root_ino)
+        self.refs.test_and_set(head_ref(name), None, head.encode())
+        self._put_branch(number, BranchRecord(self._engine.now(), Quota()))
+        self._open_tree(head)
+        return self.branch_info(name)
+
+    def _put_branch(self, number: int, record: BranchRecord | None) -> None:
+        key = keys.pack_u64(number)
+        if record is None:
+            del self.branches[number]
+            self._engine.put_table(db.BRANCHES, key, None)
+        else:
+            self.branches[number] = record
+            self._engine.put_table(db.BRANCHES, key, record.encode())
+
+    def branch_info(self, name: str) -> BranchInfo:
+        """A branch as lists show it. Raises UnknownRef."""
+        head = self.head(name)
+        record, tree = self.branches[head.branch], self.trees[head.branch]
+        return BranchInfo(
+            name,
+            head.branch,
+            head.root_ino,
+            head.snapshot,
+            record.created_ns,
+            tree.usage(),
+            record.quota,
+        )
+
+    def rename_branch(self, old: str, new: str) -> None:
+        """Give a branch another name; its snapshots stay with it. Raises as `create_branch`."""
+        head = self.head(old)
+        self._check_free(new)
+        self.refs.test_and_set(head_ref(new), None, head.encode())
+        self.refs.test_and_set(head_ref(old), head.encode(), None)
+
+    def delete_branch(self, name: str) -> None:
+        """Remove a branch and all of its snapshots. Raises UnknownRef."""
+        head = self.head(name)
+        for number in [n for n, r in self.snapshots.items() if r.branch == head.branch]:
+            self.delete_snapshot(number)
+        self.refs.test_and_set(head_ref(name), head.encode(), None)
+        self._put_branch(head.branch, None)
+        tree = self.trees.pop(head.branch)
+        tree.read_only = True
+        tree.rebase(Chain(self._engine, None, self._empty_root), Usage(0, 0))
+        self._engine.release_layer(self._engine.layers[head.layer])
+        self._drop_nameless()
+
+    def set_quota(self, name: str, quota: Quota) -> None:
+        """Set a branch's limits; what is over them already stays. Raises InvalidArgument."""
+        if min(quota) < 0 or max(quota) >= 2**63:
+            raise InvalidArgument(f"a quota of {quota}")
+        number = self.head(name).branch
+        self._put_branch(number, self.branches[number]._replace(quota=quota))
+        self.trees[number].quota = quota
+
+    def fork(self, source: str, name: str) -> BranchInfo:
+        """A branch that starts as what a ref names; with a path, that directory is its root.
+
+        Raises UnknownRef, AmbiguousId, InvalidRef, RefExists, NotFound, NotDirectory.
+        """
+        self._check_free(name)
+        point, path = self.resolve(source)
+        root_ino = point.root_ino
+        if path.strip("/"):
+            inode = self.tree_at(point).resolve(path.encode("utf-8", "surrogateescape"), ROOT)
+            if inode.mode & 0o170000 != 0o040000:
+                raise NotDirectory(f"{source} is not a directory")
+            root_ino = inode.ino
+        if point.layer is not None and not point.layer.frozen:
+            point = self.frozen_point(source.partition("/")[0])
+        layer = self._engine.new_layer(point.layer, point.base, point.usage)
+        return self._add_branch(name, layer, self._lineage(point), root_ino)
+
+    def _lineage(self, point: Point) -> int:
+        """The snapshot that a new layer on a point descends from."""
+        if point.snapshot or point.commit == NO_ID:
+            return point.snapshot
+        # A commit that no snapshot has (any more) still has to be the next one's parent, so it
+        # becomes one again, nameless.
+        assert point.layer is None
+        layer = self._engine.new_layer(None, point.base, point.usage)
+        layer.frozen, layer.root = True, point.base
+        self._engine.put_layer(layer)
+        commit = self.commit(point.commit)
+        record = SnapshotRecord(
+            0,
+            layer.id,
+            0,
+            commit.root_ino,
+            0,
+            point.commit,
+            NO_ID,
+            "",
+            commit.author,
+            commit.committer,
+            commit.message,
+        )
+        return self._put_snapshot(self._engine.next_id(), record)
+
+    # --- snapshots ----------------------------------------------------------------------------
+
+    def _freeze(self, branch: str) -> Layer:
+        """Freeze a branch's live layer and go on with an empty one on it; says the frozen one."""
+        head = self.head(branch)
+        tree, engine = self.trees[head.branch], self._engine
+        frozen = engine.layers[head.layer]
+        layer = self._retire(frozen, tree)
+        self._move_head(branch, head._replace(layer=layer.id))
+        tree.advance(Chain(engine, layer, NO_ID))
+        engine.live[layer.id] = tree
+        engine.release_layer(frozen)
+        return frozen
+
+    def frozen_point(self, branch: str) -> Point:
+        """A branch's state of now, which stays as it is while the branch goes on."""
+        head = self.head(branch)
+        layer = self._engine.layers[head.layer]
+        if layer.pristine and layer.parent is not None:
+            layer = layer.parent
+        else:
+            layer = self._freeze(branch)
+        return Point(layer, NO_ID, head.root_ino, head.snapshot, NO_ID, layer.usage)
+
+    def _retire(self, layer: Layer, tree: Tree) -> Layer:
+        """Mark a live layer frozen and make its successor."""
+        self._mark_frozen(layer, tree)
+        return self._engine.new_layer(layer, NO_ID, layer.usage)
+
+    def _mark_frozen(self, layer: Layer, tree: Tree) -> None:
+        layer.usage, layer.frozen = tree.usage(), True
+        self._engine.put_layer(layer)
+        self._engine.live.pop(layer.id, None)
+
+    def _move_head(self, branch: str, head: Head) -> None:
+        name = head_ref(branch)
+        self.refs.test_and_set(name, self.refs.get(name), head.encode())
+
+    def _put_snapshot(self, number: int, record: SnapshotRecord | None) -> int:
+        key = keys.pack_u64(number)
+        if record is None:
+            del self.snapshots[number]
+            self._engine.put_table(db.SNAPSHOTS, key, None)
+        else:
+            self.snapshots[number] = record
+            self._engine.put_table(db.SNAPSHOTS, key, record.encode())
+        return number
+
+    def snapshot(
+        self, branches: Sequence[str], name: str | None, message: str, author: Who | None
+    ) -> list[SnapshotInfo]:
+        """Snapshot several branches in one step, all under one name.
+
+        Raises UnknownRef, InvalidRef, RefExists, InvalidArgument; then none is taken.
+        """
+        now = self._engine.now()
+        name = time_name(now) if name is None else check_name(name)
+        if len(set(branches)) != len(branches) or not branches:
+            raise InvalidArgument("name each branch once, and at least one")
+        for branch in branches:
+            if self.refs.get(tag_ref(self.head(branch).branch, name)) is not None:
+                raise RefExists(f"branch {branch!r} has a snapshot {name!r}")
+        who = author or Who("fsgw", now)
+        committer = Who("fsgw", now)
+        taken = []
+        for branch in branches:
+            frozen = self._freeze(branch)
+            taken.append(self._record(branch, frozen, name, message, who, committer))
+        return [self.snapshot_info(number) for number in taken]
+
+    def _record(
+        self, branch: str, frozen: Layer, name: str, message: str, author: Who, committer: Who
+    ) -> int:
+        """Make a frozen layer a snapshot and the newest of its branch."""
+        head = self.head(branch)
+        frozen.users += 1
+        number = self._engine.next_id()
+        record = SnapshotRecord(
+            head.branch,
+            frozen.id,
+            head.snapshot,
+            head.root_ino,
+            number,
+            NO_ID,
+            NO_ID,
+            name,
+            author,
+            committer,
+            message,
+        )
+        self._put_snapshot(number, record)
+        self.refs.test_and_set(tag_ref(head.branch, name), None, keys.pack_u64(number))
+        self._move_head(branch, head._replace(snapshot=number))
+        return number
+
+    def snapshot_info(self, number: int) -> SnapshotInfo:
+        """A snapshot as lists show it."""
+        record = self.snapshots[number]
+        names = {h.branch: n for n, h in self.heads()}
+        layer = self._engine.layers[record.layer]
+        return SnapshotInfo(
+            names.get(record.branch, ""),
+            record.name,
+            number,
+            record.parent,
+            record.author,
+            record.message,
+            record.commit.hex() if record.commit != NO_ID else "",
+            layer.usage,
+        )
+
+    def heads(self) -> Iterator[tuple[str, Head]]:
+        """All branches' names and heads, by name."""
+        for name, value in self.refs.list("heads/"):
+            yield name.partition("/")[2], Head.decode(value)
+
+    def delete_snapshot(self, number: int) -> None:
+        """Remove a snapshot; those that stand on it stand on its parent from now on."""
+        record = self.snapshots[number]
+        for other, later in list(self.snapshots.items()):
+            if later.parent == number:
+                commit = record.parent_commit if record.commit == NO_ID else record.commit
+                self._put_snapshot(
+                    other, later._replace(parent=record.parent, parent_commit=commit)
+                )
+        for branch, head in list(self.heads()):
+            if head.snapshot == number:
+                self._move_head(branch, head._replace(snapshot=record.parent))
+        if record.branch:
+            tag = tag_ref(record.branch, record.name)
+            self.refs.test_and_set(tag, keys.pack_u64(number), None)
+        self._put_snapshot(number, None)
+        self._engine.release_layer(self._engine.layers[record.layer])
+        if record.branch:
+            self._drop_nameless()
+
+    def _drop_nameless(self) -> None:
+        """Remove nameless snapshots (see `_lineage`) that nothing descends from any more."""
+        needed = {head.snapshot for _, head in self.heads()}
+        needed.update(record.parent for record in self.snapshots.values())
+        for number, record in list(self.snapshots.items()):
+            if not record.branch and number not in needed:
+                self.delete_snapshot(number)
+
+    def rollback(self, branch: str, target: str) -> SnapshotInfo:
+        """Make a branch what a ref names; what it was becomes a snapshot, which is returned.
+
+        Raises UnknownRef, AmbiguousId, InvalidArgument for a path.
+        """
+        head, engine = self.head(branch), self._engine
+        point, path = self.resolve(target)
+        if path.strip("/"):
+            raise InvalidArgument(f"a branch rolls back to a whole tree, not to {target!r}")
+        now, tree = engine.now(), self.trees[head.branch]
+        frozen = engine.layers[head.layer]
+        if point.layer is not None and not point.layer.frozen and point.layer is not frozen:
+            point = self.frozen_point(target)
+        self._mark_frozen(frozen, tree)
+        name = "rollback-" + time_name(now)
+        who = Who("fsgw", now)
+        message = f"before rollback to {target}"
+        kept = self._record(branch, frozen, name, message, who, who)
+        layer = engine.new_layer(point.layer, point.base, point.usage)
+        lineage = self._lineage(point)
+        self._move_head(branch, Head(head.branch, layer.id, lineage, point.root_ino))
+        engine.release_layer(frozen)
+        tree.root = point.root_ino
+        tree.rebase(Chain(engine, layer, NO_ID), point.usage)
+        engine.live[layer.id] = tree
+        tree.reap_orphans()
+        return self.snapshot_info(kept)
+
+    def tree_at(self, point: Point) -> Tree:
+        """A read-only tree of a point, as it is now."""
+        chain = Chain(self._engine, point.layer, point.base)
+        return Tree(self._engine, chain, point.root_ino, point.usage, read_only=True)
+
+    def sealed(self, layer: int, commit: bytes) -> None:
+        """The snapshot that has a layer got its commit."""
+        for number, record in list(self.snapshots.items()):
+            if record.layer == layer:
+                self._put_snapshot(number, record._replace(commit=commit))
+
+
+def load_layers(
+    engine: Engine, heads: Sequence[Head], snapshots: dict[int, SnapshotRecord]
+) -> None:
+    """Build the layers of an opened store from their records, with who uses them."""
+    records = {
+        keys.unpack_u64(key): LayerRecord.decode(value)
+        for key, value in engine.reader.all(db.LAYER_INFO)
+    }
+    for number in sorted(records):  # a parent is older than its children
+        record = records[number]
+        parent = engine.layers.get(record.parent)
+        if record.parent and parent is None:
+            raise Damaged(f"layer {number} stands on layer {record.parent}, which is missing")
+        layer = Layer(number, parent, record.base, engine.gauge)
+        layer.root, layer.frozen, layer.usage = record.root, record.frozen, record.usage
+        layer.stored = not layer.sealed
+        engine.layers[number] = layer
+        if parent is not None:
+            parent.users += 1
+    for number in [h.layer for h in heads] + [r.layer for r in snapshots.values()]:
+        if number not in engine.layers:
+            raise Damaged(f"layer {number} is missing")
+        engine.layers[number].users += 1
+
+
+def time_name(time_ns: int) -> str:
+    """The name of a snapshot taken at a time: UTC to the microsecond."""
+    seconds, rest = divmod(time_ns, 1_000_000_000)
+    moment = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H.%M.%S")
+    return f"{moment}.{rest // 1000:06d}Z"
+

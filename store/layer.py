@@ -1,0 +1,285 @@
+"""Layers and the chains of them that a tree reads through.
+
+A layer's changes stand in its memtable, in the memtable that a checkpoint is writing, and in the
+database; a chain is a branch's layers, newest first, over a base map. Reads go down the chain
+and stop at the first answer. A layer that is sealed stands for its root: chains end there.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
+from typing import Protocol
+
+from store import database as db
+from store import keys, prolly, records
+from store.memtable import Buffer, Gauge, Memtable
+from store.types import Inode, Usage
+
+_NO_BLOCK = 1 << 62
+
+
+class Layer:
+    """One layer of the store, with its place in the tree of layers."""
+
+    __slots__ = (
+        "id",
+        "parent",
+        "base",
+        "root",
+        "frozen",
+        "usage",
+        "mem",
+        "pending",
+        "stored",
+        "users",
+        "head",
+    )
+
+    def __init__(self, number: int, parent: Layer | None, base: bytes, gauge: Gauge) -> None:
+        self.id = number
+        self.parent = parent
+        self.base = base  # root below it where there is no parent
+        self.root = records.NO_ID  # its own root once sealed
+        self.frozen = False
+        self.usage = Usage(0, 0)
+        self.mem = Memtable(number, gauge)
+        self.pending: Memtable | None = None
+        self.stored = False  # the database may hold rows of it
+        self.users = 0  # child layers, branches and snapshots that stand on it
+        self.head = keys.pack_u64(number)
+
+    @property
+    def sealed(self) -> bool:
+        """Whether its root stands for it."""
+        return self.root != records.NO_ID
+
+    @property
+    def pristine(self) -> bool:
+        """Whether nothing was ever changed in it."""
+        return not self.stored and self.pending is None and self.mem.empty()
+
+    def record(self) -> bytes:
+        """Its record for the database."""
+        parent = self.parent.id if self.parent is not None else 0
+        return records.LayerRecord(
+            parent, self.frozen, self.usage, self.base, self.root
+        ).encode()
+
+
+class Tables(Protocol):
+    """What a chain reads the database and base maps with; see `store.Store`."""
+
+    reader: db.Reader
+    nodes: prolly.NodeSource
+    epoch: int  # changes whenever chains may have become shorter
+
+
+class Chain:
+    """The layers that make up one tree, newest first, over a base root."""
+
+    def __init__(self, tables: Tables, top: Layer | None, base: bytes) -> None:
+        self._tables = tables
+        self.top = top
+        self._base = base
+        self._epoch = -1
+        self._layers: list[Layer] = []
+        self._root = base
+
+    def layers(self) -> list[Layer]:
+        """The layers above the base, newest first."""
+        if self._epoch != self._tables.epoch:
+            self._layers, layer, self._root = [], self.top, self._base
+            while layer is not None:
+                if layer.sealed:
+                    self._root = layer.root
+                    break
+                self._layers.append(layer)
+                self._root, layer = layer.base, layer.parent
+            self._epoch = self._tables.epoch
+        return self._layers
+
+    @property
+    def root(self) -> bytes:
+        """Root id of the base map under the layers."""
+        self.layers()
+        return self._root
+
+    def inode(self, ino: int) -> Inode | None:
+        """The attributes of an inode, None where it does not exist."""
+        key = None
+        for layer in self.layers():
+            for mem in (layer.mem, layer.pending):
+                if mem is not None and ino in mem.inodes:
+                    return mem.inodes[ino]
+            if layer.stored:
+                key = key or keys.inode_key(ino)
+                value = self._tables.reader.get(db.LAYERS, layer.head + key)
+                if value is not None:
+                    return records.decode_inode(ino, value) if value else None
+        value = prolly.get(self._tables.nodes, self._root, key or keys.inode_key(ino))
+        return None if value is None else records.decode_inode(ino, value)
+
+    def row(self, prefix: bytes, rest: bytes) -> bytes | None:
+        """The value of one row, None where there is none."""
+        for layer in self.layers():
+            for mem in (layer.mem, layer.pending):
+                if mem is not None:
+                    row = mem.rows.get(prefix)
+                    if row is not None and rest in row:
+                        return row[rest]
+            if layer.stored:
+                value = self._tables.reader.get(db.LAYERS, layer.head + prefix + rest)
+                if value is not None:
+                    return value or None
+        return prolly.get(self._tables.nodes, self._root, prefix + rest)
+
+    def rows(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Rows of a prefix with rest >= start, ascending. To be used up before any change."""
+        sources: list[Iterator[tuple[bytes, bytes | None]]] = []
+        for layer in self.layers():
+            for mem in (layer.mem, layer.pending):
+                if mem is not None and prefix in mem.rows:
+                    sources.append(mem.rows_from(prefix, start))
+            if layer.stored:
+                sources.append(self._stored(layer, prefix, start))
+        sources.append(self._based(prefix, start))
+        return _merge(sources)
+
+    def _stored(
+        self, layer: Layer, prefix: bytes, start: bytes
+    ) -> Iterator[tuple[bytes, bytes | None]]:
+        head = layer.head + prefix
+        cut = len(head)
+        for key, value in self._tables.reader.items(db.LAYERS, head + start, keys.after(head)):
+            yield key[cut:], value or None
+
+    def _based(self, prefix: bytes, start: bytes) -> Iterator[tuple[bytes, bytes | None]]:
+        stop = keys.after(prefix)
+        for key, value in prolly.items(self._tables.nodes, self._root, prefix + start, stop):
+            yield key[keys.PREFIX_BYTES :], value
+
+    def data(
+        self, ino: int, first: int, stop: int, pages_per_block: int
+    ) -> tuple[dict[int, bytes | None], dict[int, Buffer]]:
+        """What blocks first <= b < stop of a file are made of: extents by block, pages over them.
+
+        A block without an extent (or with None) and without pages is a hole.
+        """
+        extents: dict[int, bytes | None] = {}
+        pages: dict[int, Buffer] = {}
+        cut = stop  # blocks at or beyond it are hidden in what is still to come
+        for layer in self.layers():
+            for mem in (layer.mem, layer.pending):
+                if mem is not None and cut > first:
+                    cut = _data_of(mem, ino, first, cut, pages_per_block, extents, pages)
+            if layer.stored and cut > first:
+                cut = self._stored_data(layer, ino, first, cut, pages_per_block, extents, pages)
+            if cut <= first:
+                return extents, pages
+        if any(block not in extents for block in range(first, cut)):
+            prefix = keys.prefix(ino, keys.EXTENT)
+            start, end = prefix + keys.pack_u64(first), prefix + keys.pack_u64(cut)
+            for key, value in prolly.items(self._tables.nodes, self._root, start, end):
+                extents.setdefault(keys.unpack_u64(key[keys.PREFIX_BYTES :]), value)
+        return extents, pages
+
+    def _stored_data(
+        self,
+        layer: Layer,
+        ino: int,
+        first: int,
+        cut: int,
+        pages_per_block: int,
+        extents: dict[int, bytes | None],
+        pages: dict[int, Buffer],
+    ) -> int:
+        reader, number = self._tables.reader, keys.pack_u64
+        head = layer.head + keys.prefix(ino, keys.PAGE)
+        tail = len(head)
+        start = head + number(first * pages_per_block)
+        for key, data in reader.items(db.LAYERS, start, head + number(cut * pages_per_block)):
+            page = keys.unpack_u64(key[tail:])
+            if page // pages_per_block not in extents:
+                pages.setdefault(page, data)
+        head = layer.head + keys.prefix(ino, keys.EXTENT)
+        for key, value in reader.items(db.LAYERS, head + number(first), head + number(cut)):
+            extents.setdefault(keys.unpack_u64(key[tail:]), value or None)
+        trim = reader.get(db.LAYERS, layer.head + keys.prefix(ino, keys.TRIM))
+        return cut if trim is None else min(cut, keys.unpack_u64(trim))
+
+    def allocated(self, ino: int, first: int, pages_per_block: int) -> Iterator[int]:
+        """Numbers of the file's allocated blocks from `first` on, ascending."""
+        candidates: list[Iterator[int]] = []
+        for layer in self.layers():
+            for mem in (layer.mem, layer.pending):
+                if mem is not None:
+                    blocks = {p // pages_per_block for p in mem.pages.get(ino, ())}
+                    blocks.update(mem.extents.get(ino, ()))
+                    candidates.append(iter(sorted(b for b in blocks if b >= first)))
+            if layer.stored:
+                candidates.append(self._stored_blocks(layer, ino, first, pages_per_block))
+        prefix, start = keys.prefix(ino, keys.EXTENT), keys.pack_u64(first)
+        candidates.append(keys.unpack_u64(rest) for rest, _ in self._based(prefix, start))
+        for block, _ in groupby(heapq.merge(*candidates)):
+            extents, pages = self.data(ino, block, block + 1, pages_per_block)
+            if pages or extents.get(block) is not None:
+                yield block
+
+    def _stored_blocks(
+        self, layer: Layer, ino: int, first: int, pages_per_block: int
+    ) -> Iterator[int]:
+        extents = self._stored(layer, keys.prefix(ino, keys.EXTENT), keys.pack_u64(first))
+        pages = self._stored(
+            layer, keys.prefix(ino, keys.PAGE), keys.pack_u64(first * pages_per_block)
+        )
+        return heapq.merge(
+            (keys.unpack_u64(rest) for rest, _ in extents),
+            (keys.unpack_u64(rest) // pages_per_block for rest, _ in pages),
+        )
+
+
+def _data_of(
+    mem: Memtable,
+    ino: int,
+    first: int,
+    cut: int,
+    pages_per_block: int,
+    extents: dict[int, bytes | None],
+    pages: dict[int, Buffer],
+) -> int:
+    """Add what one memtable says of blocks first <= b < cut; says where it cuts those below."""
+    row = mem.pages.get(ino)
+    if row:
+        wanted = range(first * pages_per_block, cut * pages_per_block)
+        for page in wanted if len(wanted) < len(row) else [p for p in row if p in wanted]:
+            data = row.get(page)
+            if data is not None and page // pages_per_block not in extents:
+                pages.setdefault(page, data)
+    blocks = mem.extents.get(ino)
+    if blocks:
+        for block in range(first, cut):
+            if block in blocks:
+                extents.setdefault(block, blocks[block])
+    trim = mem.trims.get(ino)
+    return cut if trim is None else min(cut, trim)
+
+
+def _merge(
+    sources: list[Iterator[tuple[bytes, bytes | None]]],
+) -> Iterator[tuple[bytes, bytes]]:
+    """Merge ascending sources, newest first: of equal keys the first source's value counts."""
+    if len(sources) == 1:
+        for rest, value in sources[0]:
+            if value is not None:
+                yield rest, value
+        return
+    last: bytes | None = None
+    # heapq.merge is stable: among equal keys it yields those of earlier sources first.
+    for rest, value in heapq.merge(*sources, key=itemgetter(0)):
+        if rest != last:
+            last = rest
+            if value is not None:
+                yield rest, value

@@ -1,0 +1,69 @@
+"""Refs: names that point somewhere, changed only by compare-and-set.
+
+`heads/NAME` is a branch, its value a records.Head; `tags/ID/NAME` is a snapshot of the branch
+with that id (16 hex digits), its value the snapshot's id (u64).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from store import database as db
+from store.engine import Engine
+from store.errors import InvalidRef, RefConflict
+
+NAME_LENGTH_MAX = 128
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+
+
+def check_name(name: str) -> str:
+    """A branch's or snapshot's name, if the rules allow it. Raises InvalidRef."""
+    if len(name) > NAME_LENGTH_MAX:
+        raise InvalidRef(f"a name of {len(name)} characters; {NAME_LENGTH_MAX} is the limit")
+    if not _NAME.match(name) or name.endswith((".", ".lock")) or ".." in name:
+        raise InvalidRef(
+            f"{name!r} is no name: letters, digits, `.`, `_`, `-`, the first a letter or digit"
+        )
+    return name
+
+
+def head_ref(branch: str) -> str:
+    """The ref of a branch."""
+    return f"heads/{branch}"
+
+
+def tag_ref(branch: int, snapshot: str) -> str:
+    """The ref of a branch's snapshot."""
+    return f"tags/{branch:016x}/{snapshot}"
+
+
+class Refs:
+    """All refs of a store, in memory; changes are durable with the next flush."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._values = {key.decode(): value for key, value in engine.reader.all(db.REFS)}
+
+    def get(self, name: str) -> bytes | None:
+        """A ref's value, None if there is none."""
+        return self._values.get(name)
+
+    def list(self, prefix: str) -> Iterator[tuple[str, bytes]]:
+        """Refs whose names start with `prefix`, by name."""
+        for name in sorted(self._values):
+            if name.startswith(prefix):
+                yield name, self._values[name]
+
+    def test_and_set(self, name: str, expected: bytes | None, value: bytes | None) -> None:
+        """Change a ref that has the expected value (None: does not exist); None deletes it.
+
+        Raises RefConflict where it has another.
+        """
+        if self._values.get(name) != expected:
+            raise RefConflict(f"{name} was changed by someone else")
+        if value is None:
+            self._values.pop(name, None)
+        else:
+            self._values[name] = value
+        self._engine.put_table(db.REFS, name.encode(), value)

@@ -1,0 +1,146 @@
+"""How much is stored, and for whom.
+
+An object is owned by the one branch or snapshot that needs it, or shared. One pass over all maps
+finds the owners: a part of a map is walked again only once, when a second one is found to need it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from store import database as db
+from store import reach
+from store.layer import Layer
+from store.pack import RECORD_HEADER_BYTES, Location
+from store.records import NO_ID
+from store.types import BranchInfo, SnapshotInfo
+
+if TYPE_CHECKING:
+    from store.store import Store
+
+_SHARED = -1
+
+
+class BranchStats(NamedTuple):
+    """A branch and the stored bytes that only it needs."""
+
+    info: BranchInfo
+    exclusive_bytes: int
+
+
+class SnapshotStats(NamedTuple):
+    """A snapshot and the stored bytes that deleting it, and GC, would free."""
+
+    info: SnapshotInfo
+    exclusive_bytes: int
+
+
+class Stats(NamedTuple):
+    """Figures of a whole store; bytes.
+
+    logical: what all branches and snapshots hold, each for itself. unique: the objects,
+    uncompressed. stored: the objects in packs. reclaimable: stored, and needed by nothing.
+    """
+
+    objects: int
+    logical_bytes: int
+    unique_bytes: int
+    stored_bytes: int
+    reclaimable_bytes: int
+    packs: int
+    pack_bytes: int
+    database_bytes: int
+    journal_bytes: int
+    branches: list[BranchStats]
+    snapshots: list[SnapshotStats]
+
+
+class _Owners:
+    """Who needs which object or layer."""
+
+    def __init__(self, store: Store) -> None:
+        self._engine = store.engine
+        self.owner: dict[bytes, int] = {}
+        self._layers: dict[int, int] = {}
+
+    def add(self, who: int, layer: Layer | None, base: bytes) -> None:
+        """Take in all that a layer, or a bare root, needs."""
+        while layer is not None and not layer.sealed:
+            known = self._layers.get(layer.id)
+            if known in (who, _SHARED):
+                return
+            self._layers[layer.id] = who = who if known is None else _SHARED
+            for oid in reach.chunks_of_layer(self._engine.reader, layer.id):
+                self._enter(oid, who)
+            base, layer = layer.base, layer.parent
+        self._walk(base if layer is None else layer.root, who)
+
+    def _walk(self, root: bytes, who: int) -> None:
+        todo = [(root, who)]
+        while todo:
+            oid, mark = todo.pop()
+            mark = self._enter(oid, mark)
+            if mark is None:
+                continue
+            node = self._engine.objects.node(oid)
+            if node.level:
+                todo += [(child, mark) for child in node.values]
+            else:
+                for chunk in reach.chunks_of_node(node):
+                    self._enter(chunk, mark)
+
+    def _enter(self, oid: bytes, who: int) -> int | None:
+        """Note who needs an object; says what its parts are to be noted as, None for as before."""
+        known = self.owner.get(oid)
+        if known == who or known == _SHARED:
+            return None
+        # What is found to be shared is shared with all below it.
+        self.owner[oid] = mark = who if known is None else _SHARED
+        return mark
+
+
+def stats(store: Store) -> Stats:
+    """Figures of the store as of now. Flushes first. Raises Damaged, StorageFailure, NoSpace."""
+    store.checkpoint()
+    engine, history = store.engine, store.history
+    owners = _Owners(store)
+    users: list[tuple[Layer | None, bytes]] = []
+    branches, snapshots = [], sorted(history.snapshots)
+    for name, head in history.heads():
+        branches.append(history.branch_info(name))
+        users.append((engine.layers[head.layer], NO_ID))
+    for number in snapshots:
+        record = history.snapshots[number]
+        users.append((engine.layers[record.layer], NO_ID))
+    for who, (layer, base) in enumerate(users):
+        owners.add(who, layer, base)
+    for oid, _ in history.commits():
+        owners.owner[oid] = _SHARED
+    owners.owner.setdefault(store.empty_root, _SHARED)
+    exclusive = [0] * len(users)
+    objects = unique = stored = wanted = 0
+    for oid, value in engine.reader.all(db.OBJECTS):
+        location = Location.from_bytes(value)
+        length = RECORD_HEADER_BYTES + location.stored
+        objects, unique, stored = objects + 1, unique + location.raw, stored + length
+        who = owners.owner.get(oid, None)
+        if who is not None:
+            wanted += length
+            if who != _SHARED:
+                exclusive[who] += length
+    infos = [history.snapshot_info(number) for number in snapshots]
+    usages = [info.usage for info in branches] + [info.usage for info in infos]
+    pack_bytes = sum(engine.packs.sizes.values())
+    return Stats(
+        objects,
+        sum(usage.used_bytes for usage in usages),
+        unique,
+        stored,
+        pack_bytes - wanted,
+        len(engine.packs.sizes),
+        pack_bytes,
+        engine.database.size_bytes()[1],
+        engine.journal.allocated_bytes,
+        [BranchStats(info, exclusive[n]) for n, info in enumerate(branches)],
+        [SnapshotStats(info, exclusive[len(branches) + n]) for n, info in enumerate(infos)],
+    )

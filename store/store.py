@@ -1,0 +1,410 @@
+"""The store: what fsgw, nfs and fuse open, and the only module of this package they start from.
+
+Single-threaded by contract. Every change is in memory at once and durable when a flush that
+began after it has finished. Work that may run on another thread comes as a job: `run()` there,
+then `finish()` here, which raises what went wrong; one flush and one background job may run at
+the same time. `flush` and `settle` do it all on the calling thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+from store import checking, diffing, directory, gc, node, objectid, statistics
+from store.engine import Engine, Options
+from store.errors import Busy, InvalidArgument
+from store.flush import FlushJob
+from store.history import History, Point
+from store.log import log
+from store.objects import ObjectWriter
+from store.records import NO_ID
+from store.seal import SealJob, in_database, next_to_seal
+from store.tree import Tree
+from store.trim import TrimJob, find_garbage
+from store.types import (
+    BLOCK_BYTES_DEFAULT,
+    BranchInfo,
+    Difference,
+    LogEntry,
+    Problem,
+    Quota,
+    SnapshotInfo,
+    Who,
+)
+
+__all__ = ["Job", "Options", "Store"]
+
+EMPTY_ROOT = objectid.object_id(objectid.NODE, node.EMPTY)
+
+
+class Job(Protocol):
+    """Work to be run on any thread and finished on the main one."""
+
+    def run(self) -> None:
+        """Do the work; never raises."""
+
+    def finish(self) -> None:
+        """Take over the outcome; raises what went wrong."""
+
+
+class Store:
+    """An open store; a context manager that closes it."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Use `open`."""
+        self._engine = engine
+        if not engine.objects.has(EMPTY_ROOT):
+            self._put_empty_root()
+        self._history = History(engine, EMPTY_ROOT)
+        self._views: dict[int, tuple[Tree, Point]] = {}
+        self._background: _Tracked | None = None
+        self._collecting = False
+        engine.garbage = find_garbage(engine)
+
+    @staticmethod
+    def init(
+        path: str | Path, *, block_bytes: int = BLOCK_BYTES_DEFAULT, replica: int | None = None
+    ) -> None:
+        """Make a new store in an absent or empty directory.
+
+        `block_bytes` is a power of two from 4 KiB to 16 MiB; `replica` 1 to 8191, random if None.
+        Raises InvalidArgument, Exists, StorageFailure, NoSpace.
+        """
+        directory.create(Path(path), block_bytes, replica)
+
+    @classmethod
+    def open(cls, path: str | Path, options: Options | None = None) -> Store:
+        """Open a store in its last durable state; no repair step, however it ended.
+
+        Raises NotAStore, WrongVersion, AlreadyOpen, Damaged, StorageFailure, NoSpace.
+        """
+        engine = Engine(Path(path), options or Options())
+        try:
+            return cls(engine)
+        except BaseException:
+            engine.close(clean=False)
+            raise
+
+    def _put_empty_root(self) -> None:
+        engine = self._engine
+        writer = ObjectWriter(engine.index, engine.packs, engine.reader)
+        writer.put_node(node.EMPTY)
+        writer.sync()
+        engine.publish(dict(writer.added), writer.sizes(), journalled=False)
+        writer.close()
+
+    def close(self) -> None:
+        """Make everything durable and let the store go. Raises what flushing raises; the store
+        is closed all the same, and what was not durable is lost as in a crash."""
+        engine = self._engine
+        clean = False
+        try:
+            self.flush()
+            self._checkpoint()
+            clean = True
+        finally:
+            engine.close(clean)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def engine(self) -> Engine:
+        """The parts below, for this package's own modules and tests."""
+        return self._engine
+
+    @property
+    def history(self) -> History:
+        """Branches and snapshots, for this package's own modules and tests."""
+        return self._history
+
+    # --- durability ---------------------------------------------------------------------------
+
+    @property
+    def dirty_bytes(self) -> int:
+        """Estimated memory of changes that are not durable yet."""
+        return self._engine.gauge.fresh_bytes
+
+    def begin_flush(self) -> FlushJob | None:
+        """A job that makes all changes until now durable; None where all is durable already.
+
+        Raises Busy while another flush is not finished.
+        """
+        return self._engine.begin_flush()
+
+    def flush(self) -> None:
+        """Make all changes durable now, and make room in memory where that is due.
+
+        Raises NoSpace, StorageFailure: then the changes wait in memory for the next flush.
+        """
+        job = self.begin_flush()
+        if job is not None:
+            job.run()
+            job.finish()
+        if self._engine.checkpoint_due() and self._background is None:
+            self._checkpoint()
+
+    def checkpoint(self) -> None:
+        """Bring the database up to now. Raises Busy while a job runs, NoSpace, StorageFailure."""
+        if self._background is not None:
+            raise Busy("a background job is under way")
+        self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        job = self._engine.begin_checkpoint()
+        job.run()
+        job.finish()
+
+    def background_job(self) -> Job | None:
+        """The next piece of background work, None where there is none (now).
+
+        A checkpoint when one is due, otherwise the sealing of a frozen layer, otherwise the
+        removal of rows that are no longer needed. One runs at a time.
+        """
+        if self._background is not None:
+            return None
+        job = self._next_job()
+        if job is not None:
+            self._background = _Tracked(self, job)
+        return self._background
+
+    def _next_job(self) -> Job | None:
+        engine = self._engine
+        if engine.flushing is None and (engine.checkpoint_due() or self._layers_wait()):
+            return engine.begin_checkpoint()
+        if self._collecting:
+            return None  # GC marks what seals would change
+        layer = next_to_seal(engine)
+        if layer is not None:
+            return SealJob(engine, self._history, layer)
+        if engine.garbage:
+            return TrimJob(engine)
+        return None
+
+    def _layers_wait(self) -> bool:
+        """Whether a frozen layer cannot be sealed because its changes are still in memory."""
+        layers = self._engine.layers.values()
+        return any(x.frozen and not x.sealed and not in_database(x) for x in layers)
+
+    def background_ended(self) -> None:
+        """The background job was finished, well or not."""
+        self._background = None
+
+    def settle(self) -> None:
+        """Flush, and run background jobs until none is left. Raises NoSpace, StorageFailure."""
+        while True:
+            self.flush()
+            job = self.background_job()
+            if job is None:
+                return
+            job.run()
+            job.finish()
+
+    # --- branches and snapshots ---------------------------------------------------------------
+
+    def branches(self) -> list[BranchInfo]:
+        """All branches, by name."""
+        return [self._history.branch_info(name) for name, _ in self._history.heads()]
+
+    def create_branch(self, name: str) -> BranchInfo:
+        """An empty branch. Raises InvalidRef, RefExists."""
+        return self._history.create_branch(name)
+
+    def delete_branch(self, name: str) -> None:
+        """Remove a branch with all of its snapshots. Raises UnknownRef."""
+        self._history.delete_branch(name)
+
+    def rename_branch(self, old: str, new: str) -> None:
+        """Give a branch another name. Raises UnknownRef, InvalidRef, RefExists."""
+        self._history.rename_branch(old, new)
+
+    def fork(self, source: str, name: str) -> BranchInfo:
+        """A new branch that starts as what a ref names (`main`, `main@monday`, a commit id); with
+        a path behind it (`main/srv/www`) that directory becomes its root.
+
+        Raises UnknownRef, AmbiguousId, InvalidRef, RefExists, NotFound, NotDirectory.
+        """
+        return self._history.fork(source, name)
+
+    def set_quota(self, branch: str, quota: Quota) -> None:
+        """Limit a branch. Raises UnknownRef, InvalidArgument."""
+        self._history.set_quota(branch, quota)
+
+    def snapshot(
+        self,
+        branches: str | Sequence[str],
+        name: str | None = None,
+        message: str = "",
+        author: Who | None = None,
+    ) -> list[SnapshotInfo]:
+        """Snapshot one branch or several in one atomic step; `name` defaults to the time.
+
+        Raises UnknownRef, InvalidRef, RefExists, InvalidArgument; then none is taken.
+        """
+        names = [branches] if isinstance(branches, str) else list(branches)
+        return self._history.snapshot(names, name, message, author)
+
+    def snapshots(self, branch: str) -> list[SnapshotInfo]:
+        """A branch's snapshots, oldest first. Raises UnknownRef."""
+        number = self._history.head(branch).branch
+        records = self._history.snapshots
+        return [
+            self._history.snapshot_info(n) for n in sorted(records) if records[n].branch == number
+        ]
+
+    def delete_snapshot(self, branch: str, name: str) -> None:
+        """Remove a snapshot. Raises UnknownRef."""
+        self._history.delete_snapshot(self._history.snapshot_id(branch, name))
+
+    def rollback(self, branch: str, target: str) -> SnapshotInfo:
+        """Make a branch what a ref names, under its users; returns the snapshot that keeps what
+        it was. Raises UnknownRef, AmbiguousId, InvalidArgument."""
+        return self._history.rollback(branch, target)
+
+    def log(self, ref: str, limit: int | None = None) -> Iterator[LogEntry]:
+        """The history of what a ref names, newest first. Raises UnknownRef, AmbiguousId."""
+        point, _ = self._history.resolve(ref)
+        for count, entry in enumerate(log(self._history, point)):
+            if limit is not None and count >= limit:
+                return
+            yield entry
+
+    def head(self, ref: str) -> str:
+        """The newest commit that a ref stands on, in hex; empty where none is sealed yet."""
+        for entry in self.log(ref):
+            if entry.commit:
+                return entry.commit
+        return ""
+
+    # --- trees --------------------------------------------------------------------------------
+
+    def tree(self, branch: str) -> Tree:
+        """A branch's writable tree, the same one every time. Raises UnknownRef."""
+        return self._history.trees[self._history.head(branch).branch]
+
+    def view(self, ref: str) -> Tree:
+        """A read-only tree of what a ref names, as it is now; give it back with `close_view`.
+
+        Raises UnknownRef, AmbiguousId.
+        """
+        point, path = self._history.resolve(ref)
+        if point.layer is not None and not point.layer.frozen:
+            point = self._history.frozen_point(ref.partition("/")[0])
+        tree = self._history.tree_at(point)
+        if path.strip("/"):
+            tree.root = tree.resolve(path.encode("utf-8", "surrogateescape")).ino
+        if point.layer is not None:
+            point.layer.users += 1
+        self._views[id(tree)] = tree, point
+        return tree
+
+    def close_view(self, tree: Tree) -> None:
+        """Let a view go. Raises InvalidArgument for a tree that `view` did not hand out."""
+        _, point = self._views.pop(id(tree), (None, None))
+        if point is None:
+            raise InvalidArgument("not an open view of this store")
+        self._engine.release_layer(point.layer)
+
+    @property
+    def empty_root(self) -> bytes:
+        """Root id of the empty map."""
+        return EMPTY_ROOT
+
+    def view_roots(self) -> list[bytes]:
+        """Roots of open views of bare commits, which GC must keep."""
+        return [p.base for _, p in self._views.values() if p.layer is None and p.base != NO_ID]
+
+    def diff(self, old: str, new: str) -> Iterator[Difference]:
+        """What differs between two points, by path. Raises UnknownRef, AmbiguousId."""
+        before, after = self.view(old), self.view(new)
+        try:
+            yield from diffing.diff(self._engine, before, after)
+        finally:
+            self.close_view(before)
+            self.close_view(after)
+
+    # --- care ---------------------------------------------------------------------------------
+
+    def gc_plan(self) -> gc.Plan:
+        """What GC would free now. Raises Busy while a background job runs, Damaged."""
+        plans: list[gc.Plan] = []
+        self._run(gc.steps(self, lambda plan: bool(plans.append(plan)), lambda result: None))
+        return plans[0]
+
+    def gc(self) -> gc.Result:
+        """Collect garbage on the calling thread; `gc_steps` does it beside clients.
+
+        Raises Busy while a background job runs; Damaged (nothing is lost then), StorageFailure.
+        """
+        results: list[gc.Result] = []
+        self._run(self.gc_steps(results.append))
+        return results[0]
+
+    def gc_steps(self, done: Callable[[gc.Result], None]) -> Iterator[Job]:
+        """The jobs of a collection, each to be run on any thread and finished here before the
+        next is asked for; clients go on meanwhile."""
+        return gc.steps(self, lambda plan: True, done)
+
+    @staticmethod
+    def _run(jobs: Iterator[Job]) -> None:
+        for job in jobs:
+            job.run()
+            job.finish()
+
+    def busy(self) -> threading.Event | None:
+        """What tells when the flush or background job under way is finished, None without one."""
+        job = self._engine.flushing or self._background
+        return None if job is None else job.ended
+
+    def begin_collecting(self) -> list[int]:
+        """Close packs to writers for GC and say which; see `gc.steps`."""
+        if self._background is not None or self._collecting:
+            raise Busy("a background job is under way")
+        self._collecting = True
+        self._engine.index.pins = set()
+        return self._engine.packs.reserve()
+
+    def end_collecting(self, packs: list[int]) -> None:
+        """Undo `begin_collecting`."""
+        self._engine.packs.unreserve(packs)
+        self._engine.index.pins = None
+        self._collecting = False
+
+    def check(self, data: bool = False) -> list[Problem]:
+        """Verify every invariant; with `data`, every stored byte too. Empty: all is well."""
+        return list(checking.check(self, data))
+
+    def stats(self) -> statistics.Stats:
+        """What is stored, and what deleting each branch or snapshot would free."""
+        return statistics.stats(self)
+
+
+class _Tracked:
+    """A background job that tells the store when it is finished."""
+
+    def __init__(self, store: Store, job: Job) -> None:
+        self._store, self._job = store, job
+        self.ended = threading.Event()
+
+    def run(self) -> None:
+        self._job.run()
+
+    def finish(self) -> None:
+        try:
+            self._job.finish()
+        finally:
+            self._store.background_ended()
+            self.ended.set()
+
