@@ -33,10 +33,21 @@ def differs(inode: Inode, st: os.stat_result) -> bool:
     )
 
 
-def attributes_of(st: os.stat_result, size: int | None = None) -> SetAttr:
+def is_same(a: os.stat_result, b: os.stat_result) -> bool:
+    """Whether two looks at a local file saw the same file in the same state."""
+    return (
+        a.st_mtime_ns == b.st_mtime_ns
+        and a.st_size == b.st_size
+        and a.st_ino == b.st_ino
+        and a.st_dev == b.st_dev
+        and a.st_mode == b.st_mode
+    )
+
+
+def attributes_of(st: os.stat_result) -> SetAttr:
     """What makes an inode's attributes those of a local file (a symlink has no mode to set)."""
     mode = None if stat.S_ISLNK(st.st_mode) else stat.S_IMODE(st.st_mode)
-    return SetAttr(mode, st.st_uid, st.st_gid, size, st.st_atime_ns, st.st_mtime_ns)
+    return SetAttr(mode, st.st_uid, st.st_gid, None, st.st_atime_ns, st.st_mtime_ns)
 
 
 def xattrs_in(path: bytes, tree: Tree, pump: Pump, ino: int, is_new: bool, report: Report) -> bool:

@@ -51,12 +51,11 @@ def copy_in(
     inode: Inode,
     moved: Callable[[int], None],
 ) -> int:
-    """Make the inode's content that of the open file; returns the bytes written to the tree.
+    """Make the inode's content and size those of the open file; returns the bytes written.
 
     `inode` is the file's state in the tree before. What is there already is compared and written
     only where it differs; a sparse file is written anew, as only truncation makes holes. `moved`
-    hears of every byte read. The tree's size may stay short of a hole at the end: the caller
-    sets it. Raises Vanished when the file shrinks meanwhile.
+    hears of every byte read. Raises Vanished when the file shrinks meanwhile.
     """
     sparse = is_sparse(st)
     there = inode.size
@@ -75,6 +74,9 @@ def copy_in(
                 pump.tick(len(piece))
             start += len(piece)
             moved(len(piece))
+        there = max(there, start)
+    if there < st.st_size:
+        pump.call(tree.setattr, ROOT, inode.ino, SetAttr(size=st.st_size))
     return written
 
 

@@ -16,7 +16,7 @@ import stat
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from fsgw.attributes import PATH_ERRORS, attributes_of, differs, xattrs_in
+from fsgw.attributes import PATH_ERRORS, attributes_of, differs, is_same, xattrs_in
 from fsgw.content import Vanished, copy_in, same_content
 from fsgw.localfs import Report, open_source, reason, units
 from fsgw.paths import entries_of
@@ -275,9 +275,6 @@ class Importer:
             return before.ino, self._update(before, st), before
         fd = open_source(entry.path)
         try:
-            st = os.fstat(fd)
-            if not stat.S_ISREG(st.st_mode):
-                raise Vanished
             return self._copy_file(folder, entry.name, fd, st, old, before)
         finally:
             os.close(fd)
@@ -306,13 +303,13 @@ class Importer:
             inode = self._call(tree.create, ROOT, folder.ino, name, 0o600).inode
         try:
             self.report.content_bytes += copy_in(tree, self._pump, fd, st, inode, self._advance)
-            if os.fstat(fd).st_mtime_ns != st.st_mtime_ns:
+            if not is_same(os.fstat(fd), st):
                 raise Vanished
         except (OSError, Vanished):
             if before is None:
                 self._call(tree.unlink, ROOT, folder.ino, name)
             raise
-        self._set_attributes(inode.ino, st, st.st_size)
+        self._set_attributes(inode.ino, st)
         return inode.ino, True, before
 
     def _import_special(
@@ -352,8 +349,8 @@ class Importer:
             self._set_attributes(before.ino, st)
         return changed
 
-    def _set_attributes(self, ino: int, st: os.stat_result, size: int | None = None) -> None:
-        self._call(self._tree.setattr, ROOT, ino, attributes_of(st, size))
+    def _set_attributes(self, ino: int, st: os.stat_result) -> None:
+        self._call(self._tree.setattr, ROOT, ino, attributes_of(st))
 
     def _set_xattrs(self, path: bytes, ino: int, is_new: bool) -> bool:
         return xattrs_in(path, self._tree, self._pump, ino, is_new, self.report)

@@ -17,10 +17,13 @@ from store.store import Job, Store
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# A flush starts when this much was written since the last: early enough that memory never fills
+# A flush starts when this much waits in memory: early enough that memory never fills
 # while one is under way, late enough that its fixed costs (syncing the disk) do not show.
 FLUSH_BYTES = 16 << 20
-CALL_BYTES = 512  # what a call counts besides its data: the records it leaves in memory
+
+# With less data than this a call, a flush is mostly Python, which a second thread only gets in the
+# way of; with more it is mostly hashing, compressing and waiting for the disk.
+CALL_BYTES_THREADED = 32 << 10
 
 
 class Pump:
@@ -33,7 +36,8 @@ class Pump:
         self._store = store
         self._worker = ThreadPoolExecutor(1, "fsgw-flush")
         self._under_way: tuple[Job, Future[None]] | None = None
-        self._dirty_bytes = 0
+        self._calls = 0
+        self._data_bytes = 0
 
     def __enter__(self) -> Pump:
         return self
@@ -59,18 +63,18 @@ class Pump:
                 if not self._relieve():
                     raise
             else:
-                self._dirty_bytes += CALL_BYTES
+                self._calls += 1
                 return result
 
     def tick(self, data_bytes: int = 0) -> None:
-        """Note that `data_bytes` more were written, and keep the jobs going; never waits."""
-        self._dirty_bytes += data_bytes
+        """Note that `data_bytes` more were written, and keep the jobs going."""
+        self._data_bytes += data_bytes
         if self._under_way is not None:
             if not self._under_way[1].done():
                 return
             self.wait()
-            self._start(self._store.background_job())
-        if self._under_way is None and self._dirty_bytes >= FLUSH_BYTES:
+            self._start(self._store.background_job(), threaded=True)
+        if self._under_way is None and self._store.dirty_bytes >= FLUSH_BYTES:
             self._flush()
 
     def wait(self) -> None:
@@ -83,20 +87,24 @@ class Pump:
         job.finish()
 
     def _relieve(self) -> bool:
-        """Make room in memory by waiting for one job; False when there is none to wait for."""
-        if self._under_way is None:
-            self._flush()
-        if self._under_way is None:
-            self._start(self._store.background_job())
-        if self._under_way is None:
+        """Make room in memory by one job, begun or begun before; False when there is none."""
+        if self._under_way is not None:
+            self.wait()
+            return True
+        return self._flush() or self._start(self._store.background_job(), threaded=False)
+
+    def _flush(self) -> bool:
+        threaded = self._data_bytes >= self._calls * CALL_BYTES_THREADED
+        self._calls = self._data_bytes = 0
+        return self._start(self._store.begin_flush(), threaded)
+
+    def _start(self, job: Job | None, threaded: bool) -> bool:
+        """Run a job, on the worker thread if `threaded`; False where there is none to run."""
+        if job is None:
             return False
-        self.wait()
-        return True
-
-    def _flush(self) -> None:
-        self._dirty_bytes = 0
-        self._start(self._store.begin_flush())
-
-    def _start(self, job: Job | None) -> None:
-        if job is not None:
+        if threaded:
             self._under_way = job, self._worker.submit(job.run)
+        else:
+            job.run()
+            job.finish()
+        return True

@@ -65,12 +65,10 @@ class Batch:
             writer.put_many(table, _grown(writer, items) if table == db.PACKS else items)
 
 
-def _grown(
-    writer: db.Writer, sizes: list[tuple[bytes, Buffer]]
-) -> list[tuple[bytes, Buffer]]:
+def _grown(writer: db.Writer, sizes: list[tuple[bytes, Buffer]]) -> list[tuple[bytes, Buffer]]:
     """The pack sizes that are news. A checkpoint may have extended a pack beyond the size that
     a journal record, done again after it, knows of: sizes only grow."""
-    return [(key, size) for key, size in sizes if (writer.get(db.PACKS, key) or b"") < size]
+    return [(key, size) for key, size in sizes if (writer.get(db.PACKS, key) or b"") < bytes(size)]
 
 
 def decode(payload: bytes) -> Iterator[Batch]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from store import database as db
 from store import objectid
 from store.errors import Damaged, StorageFailure
-from store.pack import Location, pack_numbers, pack_path, scan
+from store.pack import FILE_HEADER_BYTES, Location, pack_numbers, pack_path, scan
 from store.pack_reader import PackReader
 from store.types import Problem
 
@@ -33,6 +33,7 @@ class Packs:
     def __init__(self, engine: Engine, data: bool, advance: Callable[[int], None]) -> None:
         self._engine, self._data, self._advance = engine, data, advance
         self._files = PackReader(engine.packs.directory)
+        self._unreferred: list[Problem] = []
         self._found = 0  # records where the index says that they are
         self.damaged: dict[bytes, Problem] = {}  # objects that the index knows, and what is wrong
         self.zero_ended: set[bytes] = set()  # chunks whose last byte is zero (with data only)
@@ -46,25 +47,28 @@ class Packs:
             yield Problem("packs", str(error))
             return
         known = dict(engine.packs.sizes)
-        for number in sorted(on_disk - set(known) - engine.packs.busy()):
-            yield Problem(f"pack {number:08x}", "no table knows it")  # P1
+        for number in sorted(on_disk - set(known)):
+            yield from self._unknown(number)
         try:
             for number, size in sorted(known.items()):
                 yield from self._pack(number, size)
+            self._index()
         finally:
             self._files.close()
-        yield from self._index()
+        yield from self._unreferred
+
+    def _unknown(self, number: int) -> Iterator[Problem]:
+        """P1: a pack that no table knows holds nothing, or a job is filling it now."""
+        packs = self._engine.packs
+        path = pack_path(packs.directory, number)
+        if number not in packs._busy and _size_of(path) > FILE_HEADER_BYTES:
+            yield Problem(f"pack {number:08x}", "no table knows it")
 
     def _pack(self, number: int, size: int) -> Iterator[Problem]:
         engine, where = self._engine, f"pack {number:08x}"
         flaws: list[tuple[int, str]] = []
-        path = pack_path(engine.packs.directory, number)
-        try:
-            on_disk = os.stat(path).st_size
-        except OSError as error:
-            yield Problem(where, f"cannot be read: {error.strerror}")
-            return
-        if on_disk < size:  # P2
+        on_disk = _size_of(pack_path(engine.packs.directory, number))
+        if 0 <= on_disk < size:  # P2
             yield Problem(where, f"has {on_disk} bytes, {size} are known to have been written")
         try:
             for location, oid in scan(
@@ -93,10 +97,11 @@ class Packs:
             self._verify(oid, location)  # P5
         except StorageFailure as error:
             problem = problem_of(error, location.kind)
-            self.damaged.setdefault(oid, problem)
-            if not referred:
-                what = f"{problem.what} (nothing refers to it)"
-                self.damaged[oid] = problem._replace(what=what)
+            if referred:
+                self.damaged[oid] = problem
+            else:
+                what = f"{problem.what}; the index knows no such record"
+                self._unreferred.append(problem._replace(what=what))
 
     def _verify(self, oid: bytes, location: Location) -> None:
         data = self._files.read(oid, location)
@@ -107,30 +112,45 @@ class Packs:
         if location.kind == objectid.CHUNK and data[-1:] == b"\0":
             self.zero_ended.add(oid)
 
-    def _index(self) -> Iterator[Problem]:
-        """P4: every object lies where the index says. Looked at one by one only if some do not."""
+    def _index(self) -> None:
+        """P4: every object lies where the index says. Looked for singly only if some do not."""
         engine = self._engine
-        entries = engine.index.entries(engine.reader)
         count = 0
-        for oid, location in entries:
+        for _ in self._entries():
             count += 1
-            size = engine.packs.sizes.get(location.pack)
-            if size is None:
-                what = f"the index says pack {location.pack:08x}, which no table knows"
-                self.damaged[oid] = Problem(place(oid, location), what)
-            elif location.end > size:
-                what = f"ends at {location.end}, behind the pack's end at {size}"
-                self.damaged[oid] = Problem(place(oid, location), what)
         if count == self._found:
             return
-        for oid, location in engine.index.entries(engine.reader):
+        for oid, location in self._entries():
             if oid in self.damaged:
                 continue
+            size = engine.packs.sizes.get(location.pack)
+            if size is None or location.end > size:
+                what = "the index has it where no table knows of a pack, or behind the pack's end"
+                self.damaged[oid] = Problem(place(oid, location), what)
+                continue
             try:
-                engine.packs.reader.read_stored(oid, location)
+                self._files.read_stored(oid, location)
             except StorageFailure as error:
                 self.damaged[oid] = problem_of(error, location.kind)
-        yield from ()
+
+    def _entries(self) -> Iterator[tuple[bytes, Location]]:
+        """All that the index knows, recent changes in front of the database."""
+        index, reader = self._engine.index, self._engine.reader
+        recent = {**index._checkpointing, **index._recent}
+        for oid, location in recent.items():
+            if location is not None:
+                yield oid, location
+        for oid, value in reader.all(db.OBJECTS):
+            if oid not in recent:
+                yield oid, Location.from_bytes(value)
+
+
+def _size_of(path: str) -> int:
+    """A file's size, -1 where there is none that can be asked."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return -1
 
 
 def place(oid: bytes, location: Location) -> str:

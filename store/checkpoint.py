@@ -41,6 +41,7 @@ class CheckpointJob:
             if layer is not None:
                 layer.pending, layer.mem = mem, Memtable(layer.id, engine.gauge)
         engine.gauge.holding.clear()
+        engine.epoch += 1
         self._tables = engine.take_tables()
         self._objects: dict[bytes, Location | None] = dict(engine.index.begin_checkpoint())
         self._writer: ObjectWriter | None = None
@@ -113,4 +114,5 @@ class CheckpointJob:
             engine.packs.sizes.update(self._writer.sizes())
             self._writer.close()
         engine.reader.renew()
+        engine.epoch += 1
         engine.journal.retire(self._token)

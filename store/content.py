@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from store import access, records
 from store.errors import FileTooBig, InvalidArgument, IsDirectory
 from store.memtable import Buffer
+from store.pack import Location
 from store.renaming import Renaming
 from store.types import FILE_BYTES_MAX, PAGE_BYTES, R_OK, W_OK, Caller, Change, Data, Inode
 
@@ -75,27 +76,30 @@ class Content(Renaming):
         self, view: memoryview, offset: int, stop: int, extents: dict[int, bytes | None]
     ) -> None:
         block_bytes, objects = self._block_bytes, self._ground.objects
-        whole: list[tuple[bytes, memoryview]] = []
+        wanted: list[tuple[bytes, Location]] = []
+        buffers: list[memoryview] = []
         for block in sorted(extents):
             value = extents[block]
             start = block * block_bytes
             if value is None or start >= stop:
                 continue
             oid = records.chunk_of(value)
-            lower, upper = max(start, offset), min(start + block_bytes, stop)
+            data: Buffer
             if oid is None:
-                data: Buffer = value[1:]
-            elif lower == start and objects.raw_bytes(oid) <= upper - start:
-                length = objects.raw_bytes(oid)
-                whole.append((oid, view[lower - offset : lower - offset + length]))
-                continue
+                data = value[1:]
             else:
-                data = objects.get(oid)
-            upper = min(upper, start + len(data))
+                location = objects.location(oid)
+                at = start - offset
+                if at >= 0 and start + location.raw <= stop:
+                    wanted.append((oid, location))
+                    buffers.append(view[at : at + location.raw])
+                    continue
+                data = objects.read_at(oid, location)
+            lower, upper = max(start, offset), min(start + len(data), stop)
             if lower < upper:
                 view[lower - offset : upper - offset] = data[lower - start : upper - start]
-        if whole:
-            objects.get_into(whole)
+        if wanted:
+            objects.read_into(wanted, buffers)
 
     def seek_data(self, ino: int, offset: int) -> int | None:
         """The first offset >= `offset` that lies in data, None if there is none (lseek(2))."""

@@ -14,7 +14,7 @@ from store import database as db
 from store import keys, prolly
 from store.layer import Chain, Layer
 from store.tree import Tree
-from store.types import DiffKind, Difference, Inode
+from store.types import Difference, DiffKind, Inode
 
 if TYPE_CHECKING:
     from store.engine import Engine
@@ -109,7 +109,11 @@ def diff(engine: Engine, before: Tree, after: Tree) -> Iterator[Difference]:
 
 
 def _of_inode(
-    old: Inode | None, new: Inode | None, old_paths: set[bytes], new_paths: set[bytes], changed: bool
+    old: Inode | None,
+    new: Inode | None,
+    old_paths: set[bytes],
+    new_paths: set[bytes],
+    changed: bool,
 ) -> Iterator[Difference]:
     gone, come = sorted(old_paths - new_paths), sorted(new_paths - old_paths)
     if len(gone) == 1 and len(come) == 1 and old is not None and new is not None:

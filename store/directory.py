@@ -1,10 +1,10 @@
 """The store's directory on disk: what makes it a store, whose it is, and who has it open.
 
-    fsgw-store   one JSON object: format, id, replica, block_bytes; written once
-    lock         flock(2)ed by the process that has the store open
-    meta/        the LMDB environment
-    packs/       object files
-    journal/     the write-ahead journal
+fsgw-store   one JSON object: format, id, replica, block_bytes; written once
+lock         flock(2)ed by the process that has the store open
+meta/        the LMDB environment
+packs/       object files
+journal/     the write-ahead journal
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The engine: one store's parts wired together, and the state that they share.
 
-Everything here runs on the main thread. State changes take one way: to memory at once (`put_table`, memtables, `publish`), to the journal with
-the next flush, to the database with the next checkpoint.
+Everything here runs on the main thread. State changes take one way: to memory at once
+(`put_table`, memtables, `publish`), to the journal with the next flush, to the database with the
+next checkpoint.
 """
 
 from __future__ import annotations

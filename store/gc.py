@@ -78,7 +78,9 @@ class _Roots(NamedTuple):
 def _roots(store: Store) -> _Roots:
     """Everything that must stay; on the main thread."""
     engine, history = store.engine, store.history
-    maps, layers, commits = set(store.view_roots()), [], set()
+    maps: set[bytes] = set(store.view_roots())
+    layers: list[int] = []
+    commits: set[bytes] = set()
     for layer in engine.layers.values():
         if layer.sealed:
             maps.add(layer.root)

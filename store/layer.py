@@ -64,17 +64,22 @@ class Layer:
     def record(self) -> bytes:
         """Its record for the database."""
         parent = self.parent.id if self.parent is not None else 0
-        return records.LayerRecord(
-            parent, self.frozen, self.usage, self.base, self.root
-        ).encode()
+        return records.LayerRecord(parent, self.frozen, self.usage, self.base, self.root).encode()
+
+
+Level = tuple[Memtable | None, bytes]
+"""One place to look in: a memtable, or (with None) the database's rows behind a layer's head."""
 
 
 class Tables(Protocol):
-    """What a chain reads the database and base maps with; see `store.Store`."""
+    """What a chain reads the database and base maps with; see `engine.Engine`."""
 
     reader: db.Reader
-    nodes: prolly.NodeSource
-    epoch: int  # changes whenever chains may have become shorter
+    epoch: int  # moves on whenever a layer's levels change: at checkpoints and seals
+
+    @property
+    def nodes(self) -> prolly.NodeSource:
+        """Where base maps' nodes are read from."""
 
 
 class Chain:
@@ -85,53 +90,63 @@ class Chain:
         self.top = top
         self._base = base
         self._epoch = -1
-        self._layers: list[Layer] = []
         self._root = base
+        self._levels: list[Level] = []
 
     def layers(self) -> list[Layer]:
         """The layers above the base, newest first."""
-        if self._epoch != self._tables.epoch:
-            self._layers, layer, self._root = [], self.top, self._base
-            while layer is not None:
-                if layer.sealed:
-                    self._root = layer.root
-                    break
-                self._layers.append(layer)
-                self._root, layer = layer.base, layer.parent
-            self._epoch = self._tables.epoch
-        return self._layers
+        layers, layer = [], self.top
+        while layer is not None and not layer.sealed:
+            layers.append(layer)
+            layer = layer.parent
+        return layers
 
     @property
     def root(self) -> bytes:
         """Root id of the base map under the layers."""
-        self.layers()
+        self._refresh()
         return self._root
+
+    def _refresh(self) -> list[Level]:
+        """The levels above the base map, made anew when the store's epoch has moved on."""
+        if self._epoch != self._tables.epoch:
+            self._levels, layer, self._root = [], self.top, self._base
+            while layer is not None:
+                if layer.sealed:
+                    self._root = layer.root
+                    break
+                self._levels.append((layer.mem, b""))
+                if layer.pending is not None:
+                    self._levels.append((layer.pending, b""))
+                if layer.stored:
+                    self._levels.append((None, layer.head))
+                self._root, layer = layer.base, layer.parent
+            self._epoch = self._tables.epoch
+        return self._levels
 
     def inode(self, ino: int) -> Inode | None:
         """The attributes of an inode, None where it does not exist."""
-        key = None
-        for layer in self.layers():
-            for mem in (layer.mem, layer.pending):
-                if mem is not None and ino in mem.inodes:
+        key = keys.inode_key(ino)
+        for mem, head in self._refresh():
+            if mem is not None:
+                if ino in mem.inodes:
                     return mem.inodes[ino]
-            if layer.stored:
-                key = key or keys.inode_key(ino)
-                value = self._tables.reader.get(db.LAYERS, layer.head + key)
+            else:
+                value = self._tables.reader.get(db.LAYERS, head + key)
                 if value is not None:
                     return records.decode_inode(ino, value) if value else None
-        value = prolly.get(self._tables.nodes, self._root, key or keys.inode_key(ino))
+        value = prolly.get(self._tables.nodes, self._root, key)
         return None if value is None else records.decode_inode(ino, value)
 
     def row(self, prefix: bytes, rest: bytes) -> bytes | None:
         """The value of one row, None where there is none."""
-        for layer in self.layers():
-            for mem in (layer.mem, layer.pending):
-                if mem is not None:
-                    row = mem.rows.get(prefix)
-                    if row is not None and rest in row:
-                        return row[rest]
-            if layer.stored:
-                value = self._tables.reader.get(db.LAYERS, layer.head + prefix + rest)
+        for mem, head in self._refresh():
+            if mem is not None:
+                row = mem.rows.get(prefix)
+                if row is not None and rest in row:
+                    return row[rest]
+            else:
+                value = self._tables.reader.get(db.LAYERS, head + prefix + rest)
                 if value is not None:
                     return value or None
         return prolly.get(self._tables.nodes, self._root, prefix + rest)
@@ -139,19 +154,18 @@ class Chain:
     def rows(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Rows of a prefix with rest >= start, ascending. To be used up before any change."""
         sources: list[Iterator[tuple[bytes, bytes | None]]] = []
-        for layer in self.layers():
-            for mem in (layer.mem, layer.pending):
-                if mem is not None and prefix in mem.rows:
-                    sources.append(mem.rows_from(prefix, start))
-            if layer.stored:
-                sources.append(self._stored(layer, prefix, start))
+        for mem, head in self._refresh():
+            if mem is None:
+                sources.append(self._stored(head, prefix, start))
+            elif prefix in mem.rows:
+                sources.append(mem.rows_from(prefix, start))
         sources.append(self._based(prefix, start))
         return _merge(sources)
 
     def _stored(
-        self, layer: Layer, prefix: bytes, start: bytes
+        self, head: bytes, prefix: bytes, start: bytes
     ) -> Iterator[tuple[bytes, bytes | None]]:
-        head = layer.head + prefix
+        head += prefix
         cut = len(head)
         for key, value in self._tables.reader.items(db.LAYERS, head + start, keys.after(head)):
             yield key[cut:], value or None
@@ -171,12 +185,11 @@ class Chain:
         extents: dict[int, bytes | None] = {}
         pages: dict[int, Buffer] = {}
         cut = stop  # blocks at or beyond it are hidden in what is still to come
-        for layer in self.layers():
-            for mem in (layer.mem, layer.pending):
-                if mem is not None and cut > first:
-                    cut = _data_of(mem, ino, first, cut, pages_per_block, extents, pages)
-            if layer.stored and cut > first:
-                cut = self._stored_data(layer, ino, first, cut, pages_per_block, extents, pages)
+        for mem, head in self._refresh():
+            if mem is not None:
+                cut = _data_of(mem, ino, first, cut, pages_per_block, extents, pages)
+            else:
+                cut = self._stored_data(head, ino, first, cut, pages_per_block, extents, pages)
             if cut <= first:
                 return extents, pages
         if any(block not in extents for block in range(first, cut)):
@@ -188,7 +201,7 @@ class Chain:
 
     def _stored_data(
         self,
-        layer: Layer,
+        layer: bytes,
         ino: int,
         first: int,
         cut: int,
@@ -197,30 +210,29 @@ class Chain:
         pages: dict[int, Buffer],
     ) -> int:
         reader, number = self._tables.reader, keys.pack_u64
-        head = layer.head + keys.prefix(ino, keys.PAGE)
+        head = layer + keys.prefix(ino, keys.PAGE)
         tail = len(head)
         start = head + number(first * pages_per_block)
         for key, data in reader.items(db.LAYERS, start, head + number(cut * pages_per_block)):
             page = keys.unpack_u64(key[tail:])
             if page // pages_per_block not in extents:
                 pages.setdefault(page, data)
-        head = layer.head + keys.prefix(ino, keys.EXTENT)
+        head = layer + keys.prefix(ino, keys.EXTENT)
         for key, value in reader.items(db.LAYERS, head + number(first), head + number(cut)):
             extents.setdefault(keys.unpack_u64(key[tail:]), value or None)
-        trim = reader.get(db.LAYERS, layer.head + keys.prefix(ino, keys.TRIM))
+        trim = reader.get(db.LAYERS, layer + keys.prefix(ino, keys.TRIM))
         return cut if trim is None else min(cut, keys.unpack_u64(trim))
 
     def allocated(self, ino: int, first: int, pages_per_block: int) -> Iterator[int]:
         """Numbers of the file's allocated blocks from `first` on, ascending."""
         candidates: list[Iterator[int]] = []
-        for layer in self.layers():
-            for mem in (layer.mem, layer.pending):
-                if mem is not None:
-                    blocks = {p // pages_per_block for p in mem.pages.get(ino, ())}
-                    blocks.update(mem.extents.get(ino, ()))
-                    candidates.append(iter(sorted(b for b in blocks if b >= first)))
-            if layer.stored:
-                candidates.append(self._stored_blocks(layer, ino, first, pages_per_block))
+        for mem, head in self._refresh():
+            if mem is None:
+                candidates.append(self._stored_blocks(head, ino, first, pages_per_block))
+            else:
+                blocks = {p // pages_per_block for p in mem.pages.get(ino, ())}
+                blocks.update(mem.extents.get(ino, ()))
+                candidates.append(iter(sorted(b for b in blocks if b >= first)))
         prefix, start = keys.prefix(ino, keys.EXTENT), keys.pack_u64(first)
         candidates.append(keys.unpack_u64(rest) for rest, _ in self._based(prefix, start))
         for block, _ in groupby(heapq.merge(*candidates)):
@@ -229,11 +241,11 @@ class Chain:
                 yield block
 
     def _stored_blocks(
-        self, layer: Layer, ino: int, first: int, pages_per_block: int
+        self, head: bytes, ino: int, first: int, pages_per_block: int
     ) -> Iterator[int]:
-        extents = self._stored(layer, keys.prefix(ino, keys.EXTENT), keys.pack_u64(first))
+        extents = self._stored(head, keys.prefix(ino, keys.EXTENT), keys.pack_u64(first))
         pages = self._stored(
-            layer, keys.prefix(ino, keys.PAGE), keys.pack_u64(first * pages_per_block)
+            head, keys.prefix(ino, keys.PAGE), keys.pack_u64(first * pages_per_block)
         )
         return heapq.merge(
             (keys.unpack_u64(rest) for rest, _ in extents),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 
-from store.history import History, Point
+from store.history import History
+from store.points import Point
 from store.records import NO_ID, SnapshotRecord
 from store.types import LogEntry
 

@@ -216,12 +216,12 @@ class Names(TreeBase):
             raise NotFound(f"directory {parent} is removed")
         self._guard()
         self._charge_inode()
-        self._room(parent, name)
+        spot = self._spot(parent, name)
         is_dir = mode & 0o170000 == stat.S_IFDIR
         mode, uid, gid = access.new_owner(directory, who, mode)
         now = self._ground.now()
         ino = self._ground.next_ino()
-        slot = self._add_entry(parent, name, ino, mode & 0o170000)
+        self._add_entry(parent, name, spot, ino, mode & 0o170000)
         nlink = 2 if is_dir else 1
         inode = Inode(
             ino,
@@ -238,7 +238,7 @@ class Names(TreeBase):
             now,
             now,
             parent,
-            slot,
+            spot.slot,
             verifier,
         )
         self._put(inode)
@@ -266,10 +266,10 @@ class Names(TreeBase):
         if directory.nlink == 0:
             raise NotFound(f"directory {parent} is removed")
         self._guard()
-        self._room(parent, name)
+        spot = self._spot(parent, name)
         now = self._ground.now()
-        slot = self._add_entry(parent, name, ino, inode.type)
-        inode = self._put(self._with_name(inode, parent, slot)._replace(ctime_ns=now))
+        self._add_entry(parent, name, spot, ino, inode.type)
+        inode = self._put(self._with_name(inode, parent, spot.slot)._replace(ctime_ns=now))
         after = self._put(with_entries(directory, 1, 0, now))
         return Made(inode, Change(directory, after))
 

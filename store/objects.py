@@ -20,7 +20,7 @@ from store.cache import GenerationCache
 from store.errors import Damaged
 from store.memtable import Buffer
 from store.pack import Location, pack_numbers, pack_path
-from store.pack_reader import PackReader
+from store.pack_reader import PackReader, Request
 from store.pack_writer import PackWriter
 
 # A pack is closed at this size: large enough that packs are few, small enough that GC can
@@ -39,9 +39,10 @@ class Index:
 
     def find(self, oid: bytes, reader: db.Reader) -> Location | None:
         """Where an object lies, None if it is not stored."""
-        for part in (self._recent, self._checkpointing):
-            if oid in part:
-                return part[oid]
+        if oid in self._recent:
+            return self._recent[oid]
+        if oid in self._checkpointing:
+            return self._checkpointing[oid]
         value = reader.get(db.OBJECTS, oid)
         return None if value is None else Location.from_bytes(value)
 
@@ -109,10 +110,6 @@ class ObjectReader:
         """Whether the index says that an object lies there."""
         return self._index.find(oid, self.reader) == location
 
-    def raw_bytes(self, oid: bytes) -> int:
-        """An object's uncompressed size. Raises Damaged."""
-        return self.location(oid).raw
-
     def get(self, oid: bytes) -> bytes:
         """An object's bytes. Raises Damaged, StorageFailure."""
         return self._packs.read(oid, self.location(oid))
@@ -121,10 +118,9 @@ class ObjectReader:
         """The bytes of an object that the caller knows the place of. Raises as `get`."""
         return self._packs.read(oid, location)
 
-    def get_into(self, wanted: Sequence[tuple[bytes, memoryview]]) -> None:
-        """Read objects into buffers of exactly their sizes. Raises Damaged, StorageFailure."""
-        requests = [(oid, self.location(oid)) for oid, _ in wanted]
-        self._packs.read_many(requests, [buffer for _, buffer in wanted])
+    def read_into(self, wanted: Sequence[Request], buffers: Sequence[memoryview]) -> None:
+        """Read objects whose places are known into buffers of their sizes. Raises as `get`."""
+        self._packs.read_many(wanted, buffers)
 
     def node(self, oid: bytes) -> node.Node:
         """The decoded map node of an id. Raises Damaged, StorageFailure."""
@@ -286,7 +282,4 @@ class Views:
     def open(self, node_cache_bytes: int) -> ObjectReader:
         """A reader for the calling thread; close it there. Raises StorageFailure."""
         reader = self._database.reader()
-        return ObjectReader(
-            self._index, self._packs.reader, reader, node_cache_bytes, beside=True
-        )
-
+        return ObjectReader(self._index, self._packs.reader, reader, node_cache_bytes, beside=True)

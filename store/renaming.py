@@ -62,7 +62,7 @@ class Renaming(Names):
             self._guard()
             return self._exchange(source, name, entry, target, new_name, other, inode, replaced)
         if replaced is None:
-            self._room(new_parent, new_name)
+            self._spot(new_parent, new_name)  # raises while nothing has changed
         self._guard()
         return self._move(source, name, entry, target, new_name, other, inode, replaced)
 
@@ -139,8 +139,9 @@ class Renaming(Names):
                 stripped = self._without_name(replaced, target.ino, other.slot)
             gone = self._drop(stripped, now)
         self._remove_entry(source.ino, name, entry.slot)
-        slot = self._add_entry(target.ino, new_name, inode.ino, inode.type)
-        moved = self._renamed(inode, (source.ino, entry.slot), (target.ino, slot), now)
+        spot = self._spot(target.ino, new_name)
+        self._add_entry(target.ino, new_name, spot, inode.ino, inode.type)
+        moved = self._renamed(inode, (source.ino, entry.slot), (target.ino, spot.slot), now)
         taken = 0 if replaced is None else 1
         dirs_taken = is_dir if replaced is not None else 0
         if source.ino == target.ino:
@@ -175,9 +176,7 @@ class Renaming(Names):
         came = self._put(with_entries(target, 0, shift, now))
         return Renamed(Change(source, left), Change(target, came), moved, swapped)
 
-    def _renamed(
-        self, inode: Inode, old: tuple[int, int], new: tuple[int, int], now: int
-    ) -> Inode:
+    def _renamed(self, inode: Inode, old: tuple[int, int], new: tuple[int, int], now: int) -> Inode:
         """Store the inode with one of its names moved from one (directory, slot) to another."""
         if inode.parent:
             return self._put(inode._replace(parent=new[0], slot=new[1], ctime_ns=now))

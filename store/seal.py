@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from store import faults, keys, objectid, prolly, records
 from store import database as db
+from store import faults, keys, objectid, prolly, records
 from store.blocks import data_value, extent_value, lay_over
 from store.errors import Damaged, StoreError
 from store.layer import Layer
@@ -225,4 +225,3 @@ def next_to_seal(engine: Engine) -> Layer | None:
 def in_database(layer: Layer) -> bool:
     """Whether a layer's rows are all in the database."""
     return layer.pending is None and layer.mem.empty()
-

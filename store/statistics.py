@@ -78,8 +78,8 @@ class _Owners:
     def _walk(self, root: bytes, who: int) -> None:
         todo = [(root, who)]
         while todo:
-            oid, mark = todo.pop()
-            mark = self._enter(oid, mark)
+            oid, above = todo.pop()
+            mark = self._enter(oid, above)
             if mark is None:
                 continue
             node = self._engine.objects.node(oid)
@@ -123,11 +123,11 @@ def stats(store: Store) -> Stats:
         location = Location.from_bytes(value)
         length = RECORD_HEADER_BYTES + location.stored
         objects, unique, stored = objects + 1, unique + location.raw, stored + length
-        who = owners.owner.get(oid, None)
-        if who is not None:
+        owner = owners.owner.get(oid)
+        if owner is not None:
             wanted += length
-            if who != _SHARED:
-                exclusive[who] += length
+            if owner != _SHARED:
+                exclusive[owner] += length
     infos = [history.snapshot_info(number) for number in snapshots]
     usages = [info.usage for info in branches] + [info.usage for info in infos]
     pack_bytes = sum(engine.packs.sizes.values())

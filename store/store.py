@@ -14,13 +14,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from store import checking, diffing, directory, gc, node, objectid, statistics
+from store import checking, diffing, directory, node, objectid, statistics
 from store.engine import Engine, Options
 from store.errors import Busy, InvalidArgument
 from store.flush import FlushJob
-from store.history import History, Point
+from store.gc import Plan, Result, steps
+from store.history import History
 from store.log import log
 from store.objects import ObjectWriter
+from store.points import Point
 from store.records import NO_ID
 from store.seal import SealJob, in_database, next_to_seal
 from store.tree import Tree
@@ -337,25 +339,30 @@ class Store:
 
     # --- care ---------------------------------------------------------------------------------
 
-    def gc_plan(self) -> gc.Plan:
+    def gc_plan(self) -> Plan:
         """What GC would free now. Raises Busy while a background job runs, Damaged."""
-        plans: list[gc.Plan] = []
-        self._run(gc.steps(self, lambda plan: bool(plans.append(plan)), lambda result: None))
+        plans: list[Plan] = []
+
+        def keep(plan: Plan) -> bool:
+            plans.append(plan)
+            return False
+
+        self._run(steps(self, keep, lambda result: None))
         return plans[0]
 
-    def gc(self) -> gc.Result:
+    def gc(self) -> Result:
         """Collect garbage on the calling thread; `gc_steps` does it beside clients.
 
         Raises Busy while a background job runs; Damaged (nothing is lost then), StorageFailure.
         """
-        results: list[gc.Result] = []
+        results: list[Result] = []
         self._run(self.gc_steps(results.append))
         return results[0]
 
-    def gc_steps(self, done: Callable[[gc.Result], None]) -> Iterator[Job]:
+    def gc_steps(self, done: Callable[[Result], None]) -> Iterator[Job]:
         """The jobs of a collection, each to be run on any thread and finished here before the
         next is asked for; clients go on meanwhile."""
-        return gc.steps(self, lambda plan: True, done)
+        return steps(self, lambda plan: True, done)
 
     @staticmethod
     def _run(jobs: Iterator[Job]) -> None:
@@ -407,4 +414,3 @@ class _Tracked:
         finally:
             self._store.background_ended()
             self.ended.set()
-

@@ -203,7 +203,9 @@ class Tree(Content):
             raise InvalidArgument("an attribute name with NUL")
         if name.startswith(b"trusted."):
             if who.uid != 0:
-                raise (NotPermitted if mask == W_OK else NoAttribute)(f"{name!r} is the superuser's")
+                raise (NotPermitted if mask == W_OK else NoAttribute)(
+                    f"{name!r} is the superuser's"
+                )
         elif name.startswith(b"user."):
             if not (stat.S_ISREG(inode.mode) or stat.S_ISDIR(inode.mode)):
                 raise (NotPermitted if mask == W_OK else NoAttribute)(f"{name!r} on a special file")

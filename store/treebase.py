@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from store import access, keys, records
 from store.cache import GenerationCache
@@ -59,6 +59,16 @@ class Entry:
 
 
 ABSENT = Entry(0, 0, 0)
+
+
+class Spot(NamedTuple):
+    """Where a new entry goes: the row, its overflow mark, and a first slot still to be marked."""
+
+    prefix: bytes
+    slot: int
+    rest: bytes
+    overflow: bool
+    first: records.Dirent | None
 
 
 class TreeBase:
@@ -231,26 +241,19 @@ class TreeBase:
                 return
             yield at, records.decode_dirent(value)
 
-    def _add_entry(self, parent: int, name: bytes, ino: int, type_bits: int) -> int:
-        """Make a new entry; says its slot. `_room` has been asked before."""
+    def _spot(self, parent: int, name: bytes) -> Spot:
+        """Where a new entry of a name will go. Raises NoSpace where its hash has no slot left."""
         prefix = keys.prefix(parent, keys.DIRENT)
-        slot = first = keys.first_slot(name)
+        first = keys.first_slot(name)
         rest = keys.pack_u64(first)
         value = self._chain.row(prefix, rest)
-        overflow = False
-        if value is not None:
-            found = records.decode_dirent(value)
-            if found.ino == 0:
-                overflow = True  # the first slot's own name went, others of its hash are left
-            else:
-                slot = self._free_slot(prefix, first)
-                if not found.overflow:
-                    marked = records.encode_dirent(found.ino, found.type, found.name, True)
-                    self._mem.put_row(prefix, rest, marked)
-                rest = keys.pack_u64(slot)
-        self._mem.put_row(prefix, rest, records.encode_dirent(ino, type_bits, name, overflow))
-        self._entries.put((parent, name), Entry(slot, ino, type_bits))
-        return slot
+        if value is None:
+            return Spot(prefix, first, rest, False, None)
+        found = records.decode_dirent(value)
+        if found.ino == 0:  # the first slot's own name went, others of its hash are left
+            return Spot(prefix, first, rest, True, None)
+        slot = self._free_slot(prefix, first)
+        return Spot(prefix, slot, keys.pack_u64(slot), False, None if found.overflow else found)
 
     def _free_slot(self, prefix: bytes, first: int) -> int:
         taken = {at for at, _ in self._tail(prefix, first)}
@@ -259,13 +262,17 @@ class TreeBase:
                 return slot
         raise NoSpace("too many names in this directory have the same hash")
 
-    def _room(self, parent: int, name: bytes) -> None:
-        """Raise NoSpace where the name's hash has no slot left in the directory."""
-        first = keys.first_slot(name)
-        prefix = keys.prefix(parent, keys.DIRENT)
-        value = self._chain.row(prefix, keys.pack_u64(first))
-        if value is not None and value[8] & records.OVERFLOW:
-            self._free_slot(prefix, first)
+    def _add_entry(self, parent: int, name: bytes, spot: Spot, ino: int, type_bits: int) -> None:
+        """Make a new entry in the spot that was found for it."""
+        mem = self._mem
+        first = spot.first
+        if first is not None:
+            marked = records.encode_dirent(first.ino, first.type, first.name, True)
+            rest = keys.pack_u64(spot.slot & ~keys.SLOT_TAIL_MASK)
+            mem.put_row(spot.prefix, rest, marked)
+        value = records.encode_dirent(ino, type_bits, name, spot.overflow)
+        mem.put_row(spot.prefix, spot.rest, value)
+        self._entries.put((parent, name), Entry(spot.slot, ino, type_bits))
 
     def _set_entry(self, parent: int, name: bytes, slot: int, ino: int, type_bits: int) -> None:
         """Lead an existing entry to another inode."""

@@ -59,7 +59,7 @@ class TrimJob:
 
 def find_garbage(engine: Engine) -> set[int]:
     """Layers that have rows in the database and no use for them."""
-    found = set()
+    found: set[int] = set()
     start = bytes(8)
     while True:
         key = next((key for key, _ in engine.reader.items(db.LAYERS, start, b"\xff" * 9)), None)

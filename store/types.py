@@ -150,7 +150,7 @@ class Data(NamedTuple):
 
 
 class DirEntry(NamedTuple):
-    """One directory entry; `cookie` resumes a listing just after it, for ever. `type` is S_IFMT bits."""
+    """A directory entry: `cookie` resumes a listing just after it, for ever; `type` is S_IFMT bits."""
 
     name: bytes
     ino: int
@@ -244,7 +244,7 @@ class DiffKind(enum.Enum):
 
 
 class Difference(NamedTuple):
-    """One path that differs. `path` is the new path (the old one when REMOVED); `old`/`new` the inodes."""
+    """One path that differs: the new path (when REMOVED the old one) and the two inodes."""
 
     kind: DiffKind
     path: bytes
@@ -254,7 +254,7 @@ class Difference(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """One finding of check: `where` names the object, pack, branch or path; `what` says it in a line."""
+    """A finding of check: `where` is an object, pack, branch or path, `what` says it in a line."""
 
     where: str
     what: str

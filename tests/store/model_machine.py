@@ -62,6 +62,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.listing: tuple[str, int, int, dict[bytes, int], list[bytes]] | None = None
         self.cookies: dict[tuple[int, bytes], int] = {}
         self.steps = self.places = 0
+        self.is_open = False
 
     @initialize(
         block_bytes=st.sampled_from((8192, 16384)),
@@ -75,6 +76,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.place = self.folder / "0"
         Store.init(self.place, block_bytes=block_bytes)
         self.store = Store.open(self.place, self.options)
+        self.is_open = True
         self.add_branch("main")
         self.store.flush()
         self.durable = self.world.copy()
@@ -433,6 +435,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.finish_all()
         for view, _ in self.views:
             self.store.close_view(view)
+        self.is_open = False
         self.store.close()
 
     def start(self, place: Path, found: World) -> None:
@@ -442,6 +445,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.views, self.listing = [], None
         self.clock.now += 10**12
         self.store = Store.open(place, self.options)
+        self.is_open = True
 
     @invariant()
     def check_a_little(self) -> None:
@@ -466,9 +470,11 @@ class StoreMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            if sys.exc_info()[0] is None:
+            if self.is_open and sys.exc_info()[0] is None:
                 self.finish()
         finally:
+            if self.is_open:
+                self.store.engine.close(clean=False)
             shutil.rmtree(self.folder)
 
     def finish(self) -> None:
@@ -483,7 +489,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.start(self.place, self.world)
         self.compare()
         assert self.store.check(data=True) == []
-        self.store.close()
+        self.close()
 
 
 def with_view(store: Store, ref: str, model: Model) -> None:

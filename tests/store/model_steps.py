@@ -43,7 +43,7 @@ class Pick(NamedTuple):
 
 
 class Fill(NamedTuple):
-    """File data: `length` bytes out of `seed`; 0 gives zeros, 1 text that packs well."""
+    """Data: `length` bytes out of `seed`; 0 gives zeros, 1 text that packs well."""
 
     length: int
     seed: int
@@ -123,12 +123,12 @@ CHANGE = st.one_of(
     changes(atime_ns=st.none() | TIME, mtime_ns=TIME),
     changes(mode=ANY_MODE, uid=ID, size=LENGTH, mtime_ns=TIME),
 )
-TARGET = st.sampled_from((b"a", b"/a/b", b"../c", b"t" * 300, b"t" * 4095, b"t" * 4096))
+TARGET = st.sampled_from((b"a", b"/a/b", b"../c", Fill(300, 1), Fill(4095, 1), Fill(4096, 1)))
 NODE_MODE = st.builds(
     int.__or__, MODE, st.sampled_from((stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK))
 )
 XATTR = st.sampled_from((b"user.a", b"user.b", b"trusted.c", b"other.d", b"user." + b"n" * 251))
-VALUE = st.sampled_from((b"", b"one", b"two" * 100, b"v" * 5000, b"v" * 65536, b"v" * 65537))
+VALUE = st.sampled_from((b"", b"one", *(Fill(n, 1) for n in (300, 5000, 65536, 65537))))
 
 Options = st.SearchStrategy[dict[str, Any]]
 NO_OPTIONS: Options = st.just({})

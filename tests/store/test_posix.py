@@ -29,8 +29,8 @@ from tests.posix.treefs import ERROR_NAMES, NOT_FROM_A_TREE, TreeFs, no_hook  # 
 CASES = suite.load()
 NUMBERS = {name: str(number) for number, name in enumerate(CASES)}
 PEERS = {"ext4": "/var/tmp", "tmpfs": "/dev/shm"}
-# Changes from one flush or sealing to the next: odd, so that they fall anywhere in a case.
-FLUSH_EVERY, SEAL_EVERY = 7, 101
+# Changes from one to the next: odd, so that they fall anywhere in a case.
+FLUSH_EVERY, SNAPSHOT_EVERY, SETTLE_EVERY = 7, 29, 151
 
 
 def run(root: Fs, driver: str, name: str) -> str | None:
@@ -52,61 +52,68 @@ def run(root: Fs, driver: str, name: str) -> str | None:
 
 def run_all(root: Fs, driver: str, module: str) -> None:
     """Run all cases of one module of the suite, then say which of them failed."""
-    failures = {}
+    failures = []
     for name in CASES:
         if name.startswith(f"{module}."):
             try:
                 run(root, driver, name)
             except (AssertionError, FsError) as error:
-                failures[name] = str(error)
-    assert not failures
+                failures.append(f"{name}: {error}")
+    assert not failures, "\n".join(failures)
 
 
 # --- the tree interface -----------------------------------------------------------------------
 
 
-def every(changes: int, call: Callable[[], object]) -> Callable[[], None]:
-    """A hook that makes the call after every so many changes."""
+Hook = Callable[[], None]
+
+
+def every(calls: dict[int, Callable[[], object]]) -> Hook:
+    """A hook that makes each call after every so many changes."""
     numbers = count(1)
 
     def hook() -> None:
-        if next(numbers) % changes == 0:
-            call()
+        number = next(numbers)
+        for changes, call in calls.items():
+            if number % changes == 0:
+                call()
 
     return hook
 
 
-def seal(store: Store) -> None:
-    """Fold all there is into the base map."""
-    store.snapshot("main")
-    store.settle()
+def in_memory(store: Store) -> Hook:
+    """Everything stays where it was changed."""
+    return no_hook
 
 
-HOOKS: dict[str, Callable[[Store], Callable[[], None]]] = {
-    "in memory": lambda store: no_hook,
-    "flushed": lambda store: every(FLUSH_EVERY, store.flush),
-    "sealed": lambda store: every(SEAL_EVERY, lambda: seal(store)),
-}
+def flushed(store: Store) -> Hook:
+    """Whole blocks go to packs."""
+    return every({FLUSH_EVERY: store.flush})
 
 
-def open_tree(path: Path, state: str) -> Iterator[TreeFs]:
+def sealed(store: Store) -> Hook:
+    """Layers are frozen, written to the database, folded into the base map."""
+    return every({SNAPSHOT_EVERY: lambda: store.snapshot("main"), SETTLE_EVERY: store.settle})
+
+
+def open_tree(path: Path, state: Callable[[Store], Hook]) -> Iterator[TreeFs]:
     """A new store's tree, kept in that state; `check` finds nothing when its tests are through."""
     Store.init(path)
     with Store.open(path) as store:
         store.create_branch("main")
         tree = store.tree("main")
-        yield TreeFs(tree, tree.root, hook=HOOKS[state](store))
-        store.flush()
-        seal(store)
+        yield TreeFs(tree, tree.root, hook=state(store))
+        store.snapshot("main")
+        store.settle()
         assert store.check(data=True) == []
 
 
 @pytest.fixture(scope="module")
 def tree_fs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TreeFs]:
-    yield from open_tree(tmp_path_factory.mktemp("posix") / "store", "in memory")
+    yield from open_tree(tmp_path_factory.mktemp("posix") / "store", in_memory)
 
 
-@pytest.fixture(scope="module", params=["flushed", "sealed"])
+@pytest.fixture(scope="module", params=[flushed, sealed])
 def settling_fs(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TreeFs]:
