@@ -216,9 +216,9 @@ class _Folding:
 def next_to_seal(engine: Engine) -> Layer | None:
     """The oldest layer that can be sealed now, None where there is none."""
     for layer in engine.layers.values():
-        if layer.frozen and not layer.sealed and in_database(layer):
-            if layer.parent is None or layer.parent.sealed:
-                return layer
+        waits = layer.frozen and not layer.sealed and in_database(layer)
+        if waits and (layer.parent is None or layer.parent.sealed):
+            return layer
     return None
 
 

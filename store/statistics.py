@@ -92,7 +92,7 @@ class _Owners:
     def _enter(self, oid: bytes, who: int) -> int | None:
         """Note who needs an object; says what its parts are to be noted as, None for as before."""
         known = self.owner.get(oid)
-        if known == who or known == _SHARED:
+        if known in (who, _SHARED):
             return None
         # What is found to be shared is shared with all below it.
         self.owner[oid] = mark = who if known is None else _SHARED

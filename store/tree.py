@@ -201,6 +201,7 @@ class Tree(Content):
             raise Unsupported(f"{name!r} is in no known attribute name space")
         if b"\0" in name:
             raise InvalidArgument("an attribute name with NUL")
+        hidden = NotPermitted if mask == W_OK else NoAttribute
         if name.startswith(b"trusted."):
             if who.uid != 0:
                 raise (NotPermitted if mask == W_OK else NoAttribute)(
@@ -208,7 +209,7 @@ class Tree(Content):
                 )
         elif name.startswith(b"user."):
             if not (stat.S_ISREG(inode.mode) or stat.S_ISDIR(inode.mode)):
-                raise (NotPermitted if mask == W_OK else NoAttribute)(f"{name!r} on a special file")
+                raise hidden(f"{name!r} on a special file")
             sticky = stat.S_ISDIR(inode.mode) and inode.mode & stat.S_ISVTX
             if sticky and mask == W_OK:
                 access.require_owner(inode, who, "set attributes of a sticky directory")

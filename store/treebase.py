@@ -26,7 +26,7 @@ from store.errors import (
 from store.layer import Chain
 from store.memtable import Memtable
 from store.objects import ObjectReader
-from store.types import NAME_BYTES_MAX, X_OK, Caller, Inode, Quota, Usage
+from store.types import NAME_BYTES_MAX, ROOT, X_OK, Caller, Inode, Quota, Usage
 
 
 class Ground(Protocol):
@@ -326,7 +326,7 @@ class TreeBase:
             raise NotFound(f"no {name!r} in directory {parent}")
         return self._inodes.get(entry.ino) or self.getattr(entry.ino)
 
-    def resolve(self, path: bytes, who: Caller = Caller(0, 0)) -> Inode:
+    def resolve(self, path: bytes, who: Caller = ROOT) -> Inode:
         """The inode at a path from the root; symbolic links are not followed."""
         inode = self.getattr(self.root)
         for name in path.split(b"/"):

@@ -76,7 +76,7 @@ class SetTime(enum.Enum):
 
 
 class SetAttr(NamedTuple):
-    """Attributes to change; None leaves one as it is. `mode` gives permission bits only (0o7777)."""
+    """Attributes to change; None leaves one as it is. `mode` is permission bits (0o7777)."""
 
     mode: int | None = None
     uid: int | None = None
@@ -150,7 +150,7 @@ class Data(NamedTuple):
 
 
 class DirEntry(NamedTuple):
-    """A directory entry: `cookie` resumes a listing just after it, for ever; `type` is S_IFMT bits."""
+    """A directory entry: `cookie` resumes a listing just after it; `type` is S_IFMT bits."""
 
     name: bytes
     ino: int
