@@ -40,6 +40,8 @@ class CheckpointJob:
             layer = engine.layers.get(mem.layer)
             if layer is not None:
                 layer.pending, layer.mem = mem, Memtable(layer.id, engine.gauge)
+                layer.rows += mem.rows_count()
+                engine.put_layer(layer)
         engine.gauge.holding.clear()
         engine.epoch += 1
         self._tables = engine.take_tables()

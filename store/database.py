@@ -7,12 +7,15 @@ commits. Disk-full and I/O errors come out as the store's own.
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
 import lmdb
 
+from store import disk
 from store.errors import NoSpace, StorageFailure
 
 META, REFS, BRANCHES, SNAPSHOTS, LAYER_INFO, LAYERS, OBJECTS, PACKS = range(8)
@@ -21,9 +24,10 @@ TABLES = ("meta", "refs", "branches", "snapshots", "layer_info", "layers", "obje
 # Address space, not memory or disk: the largest store's metadata that one map can hold.
 MAP_BYTES = 1 << 42
 READERS_MAX = 64
-# LMDB gathers dirty pages in memory up to its own limit; deletes are cut so that one
-# transaction stays well below it.
-_DELETE_BATCH = 10_000
+DATA_FILE = "data.mdb"
+# When a file is copied to be rid of its free pages: not a small one, and not for a few.
+_COMPACT_BYTES_MIN = 1024 * 1024
+_COMPACT_SHARE = 0.6
 
 
 def _failure(error: lmdb.Error, doing: str) -> StorageFailure | NoSpace:
@@ -143,6 +147,7 @@ class Database:
     """The open environment under `directory`."""
 
     def __init__(self, directory: Path) -> None:
+        self._directory = directory
         try:
             self._env = lmdb.open(
                 str(directory),
@@ -179,13 +184,29 @@ class Database:
             )
         return used * stat["psize"], (info["last_pgno"] + 1) * stat["psize"]
 
-    def copy_compact(self, directory: Path) -> None:
-        """Write a compact copy of everything into another (existing, empty) directory."""
-        try:
-            self._env.copy(str(directory), compact=True)
-        except lmdb.Error as error:
-            raise _failure(error, "compacting") from error
+    def close(self, *, compact: bool) -> None:
+        """Close the environment; every Reader must be closed before.
 
-    def close(self) -> None:
-        """Close the environment; every Reader must be closed before."""
+        LMDB's file never shrinks: where most of it has become free, a compact copy takes its place.
+        """
+        used, whole = self.size_bytes()
+        copied = compact and whole > _COMPACT_BYTES_MIN and used < whole * _COMPACT_SHARE
+        draft = self._directory / "compact"
+        if copied:
+            copied = self._copy(draft)
         self._env.close()
+        if copied:
+            disk.rename(str(draft / DATA_FILE), str(self._directory / DATA_FILE))
+        shutil.rmtree(draft, ignore_errors=True)
+
+    def _copy(self, draft: Path) -> bool:
+        """Write a compact copy durably; says whether that went well. A full disk may prevent it."""
+        shutil.rmtree(draft, ignore_errors=True)
+        try:
+            draft.mkdir()
+            self._env.copy(str(draft), compact=True)
+            with open(draft / DATA_FILE, "rb") as file:
+                os.fsync(file.fileno())
+        except (OSError, lmdb.Error):
+            return False
+        return True

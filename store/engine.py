@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from store import batch, directory
 from store import database as db
+from store.cache import Budget
 from store.checkpoint import JOURNAL_KEY, CheckpointJob
 from store.errors import Busy, NoSpace, StorageFailure
 from store.flush import FlushJob, Part
@@ -30,6 +31,8 @@ from store.types import Usage
 RESERVE_BYTES = 8 * 1024 * 1024
 INO_COUNTER_BITS = 40
 _INO_RESERVED = 1 << 16
+# Locations in memory, some 400 bytes each, before a checkpoint is due.
+_RECENT_OBJECTS_MAX = 100_000
 _NEXT_INO, _NEXT_ID = b"next_ino", b"next_id"
 
 
@@ -38,15 +41,16 @@ class Options(NamedTuple):
 
     dirty_bytes_max: changes in memory; beyond it a checkpoint is due, beyond twice it changes
     raise Busy. journal_bytes_max: journal since the last checkpoint, which bounds what opening
-    after a crash does again. node_cache_bytes, inode_cache_entries: caches, each tree has its own
-    of inodes and names. layer_keys_max: a live layer with more keys than that is folded into its
-    base. clock: the time in ns.
+    after a crash does again. node_cache_bytes: decoded map nodes. inode_cache_entries: inodes, and
+    as many names, of all trees together (some 1.2 KB each pair). layer_rows_max: a live layer that
+    was given more rows than that is frozen and sealed, as if for a snapshot. clock: the time in ns.
     """
 
     dirty_bytes_max: int = 64 * 1024 * 1024
     journal_bytes_max: int = 128 * 1024 * 1024
     node_cache_bytes: int = 64 * 1024 * 1024
-    inode_cache_entries: int = 100_000
+    inode_cache_entries: int = 200_000
+    layer_rows_max: int = 2_000_000
     clock: Callable[[], int] = time.time_ns
 
 
@@ -63,7 +67,8 @@ class Engine:
         self._lock = directory.Lock(path)
         self.block_bytes = self.identity.block_bytes
         self.pages_per_block = self.block_bytes // 4096
-        self.inode_cache_entries = options.inode_cache_entries
+        self.inode_budget = Budget(options.inode_cache_entries // 2)
+        self.entry_budget = Budget(options.inode_cache_entries // 2)
         self.epoch = 0
         self.gauge = Gauge()
         self.layers: dict[int, Layer] = {}
@@ -128,7 +133,7 @@ class Engine:
         self.journal.close(clean)
         self.objects.close()
         self.packs.reader.close()
-        self.database.close()
+        self.database.close(compact=clean)
         self._lock.close()
 
     # --- what trees need (treebase.Ground) ----------------------------------------------------
@@ -265,6 +270,7 @@ class Engine:
             held >= self.options.dirty_bytes_max
             or self.gauge.held_bytes > 2 * self.options.dirty_bytes_max
             or self.journal.used_bytes >= self.options.journal_bytes_max
+            or self.index.recent_count() >= _RECENT_OBJECTS_MAX
         )
 
     def begin_checkpoint(self) -> CheckpointJob:

@@ -162,6 +162,12 @@ class History(Points):
         engine.release_layer(frozen)
         return frozen
 
+    def freeze_large(self, rows_max: int) -> None:
+        """Freeze live layers that grew beyond a number of rows, so that they are sealed."""
+        for branch, head in list(self.heads()):
+            if self._engine.layers[head.layer].rows > rows_max:
+                self._freeze(branch)
+
     def frozen_point(self, branch: str) -> Point:
         """A branch's state of now, which stays as it is while the branch goes on."""
         head = self.head(branch)

@@ -31,6 +31,7 @@ class Layer:
         "root",
         "frozen",
         "usage",
+        "rows",
         "mem",
         "pending",
         "stored",
@@ -45,6 +46,7 @@ class Layer:
         self.root = records.NO_ID  # its own root once sealed
         self.frozen = False
         self.usage = Usage(0, 0)
+        self.rows = 0  # given to the database, those replaced counted again
         self.mem = Memtable(number, gauge)
         self.pending: Memtable | None = None
         self.stored = False  # the database may hold rows of it
@@ -64,7 +66,9 @@ class Layer:
     def record(self) -> bytes:
         """Its record for the database."""
         parent = self.parent.id if self.parent is not None else 0
-        return records.LayerRecord(parent, self.frozen, self.usage, self.base, self.root).encode()
+        return records.LayerRecord(
+            parent, self.frozen, self.usage, self.rows, self.base, self.root
+        ).encode()
 
 
 Level = tuple[Memtable | None, bytes]

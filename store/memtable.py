@@ -58,6 +58,12 @@ class Changes:
         self.trims: dict[int, int] = {}
         self.weight = 0
 
+    def rows_count(self) -> int:
+        """How many rows of the database these changes make."""
+        count = len(self.inodes) + len(self.trims)
+        count += sum(map(len, self.rows.values())) + sum(map(len, self.extents.values()))
+        return count + sum(map(len, self.pages.values()))
+
     def empty(self) -> bool:
         """Nothing changed."""
         return not (self.inodes or self.rows or self.extents or self.pages or self.trims)

@@ -8,6 +8,7 @@ from store import access, keys, records
 from store.errors import (
     BadCookie,
     Exists,
+    FileTooBig,
     InvalidArgument,
     InvalidName,
     IsDirectory,
@@ -23,6 +24,7 @@ from store.treebase import ABSENT, Entry, TreeBase
 from store.types import (
     COOKIE_DOT,
     COOKIE_DOT_DOT,
+    FILE_BYTES_MAX,
     LINK_MAX,
     R_OK,
     SYMLINK_BYTES_MAX,
@@ -93,6 +95,8 @@ class Names(TreeBase):
         made. Otherwise as `mkdir`.
         """
         directory = self._directory(who, parent, X_OK)
+        if size is not None and not 0 <= size <= FILE_BYTES_MAX:
+            raise FileTooBig(f"{size} is no file size")
         entry = self._entry_for_new(parent, name)
         if entry is not ABSENT:
             return self._take_existing(who, directory, entry, how, verifier, size)

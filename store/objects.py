@@ -16,7 +16,7 @@ from pathlib import Path
 
 from store import database as db
 from store import disk, node, objectid
-from store.cache import GenerationCache
+from store.cache import Budget, GenerationCache
 from store.errors import Damaged
 from store.memtable import Buffer
 from store.pack import Location, pack_numbers, pack_path
@@ -89,7 +89,9 @@ class ObjectReader:
     ) -> None:
         """`beside`: for a thread beside the main one, which commits meanwhile."""
         self._index, self._packs, self.reader, self._beside = index, packs, reader, beside
-        self._nodes: GenerationCache[bytes, node.Node] = GenerationCache(node_cache_bytes // 2)
+        self._nodes: GenerationCache[bytes, node.Node] = GenerationCache(
+            Budget(node_cache_bytes // 2)
+        )
 
     def location(self, oid: bytes) -> Location:
         """Where an object lies. Raises Damaged where it is missing."""

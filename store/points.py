@@ -187,6 +187,7 @@ def load_layers(
             raise Damaged(f"layer {number} stands on layer {record.parent}, which is missing")
         layer = Layer(number, parent, record.base, engine.gauge)
         layer.root, layer.frozen, layer.usage = record.root, record.frozen, record.usage
+        layer.rows = record.rows
         layer.stored = not layer.sealed
         engine.layers[number] = layer
         if parent is not None:

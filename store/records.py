@@ -121,7 +121,7 @@ _U32 = struct.Struct(">I")
 _TIME = struct.Struct(">q")
 _HEAD = struct.Struct(">QQQQ")
 _BRANCH = struct.Struct(">qQQ")
-_LAYER = struct.Struct(">QBQQ")
+_LAYER = struct.Struct(">QBQQQ")
 _SNAPSHOT = struct.Struct(">QQQQQ")
 _COMMIT = struct.Struct(">QQQH")
 
@@ -165,26 +165,28 @@ class BranchRecord(NamedTuple):
 class LayerRecord(NamedTuple):
     """A layer: its parent layer or base root, and, once sealed, its own root.
 
-    `root` NO_ID means not sealed; `base` counts only where `parent` is 0.
+    `root` NO_ID means not sealed; `base` counts only where `parent` is 0. `rows` is how many rows
+    it was given in the database, those replaced counted again.
     """
 
     parent: int
     frozen: bool
     usage: Usage
+    rows: int
     base: bytes
     root: bytes
 
     def encode(self) -> bytes:
-        fixed = _LAYER.pack(self.parent, self.frozen, self.usage.used_bytes, self.usage.inodes)
+        fixed = _LAYER.pack(self.parent, self.frozen, *self.usage, self.rows)
         return fixed + self.base + self.root
 
     @classmethod
     def decode(cls, data: bytes) -> LayerRecord:
         reader = _Reader(data, "layer")
-        parent, frozen, used_bytes, inodes = reader.take(_LAYER)
+        parent, frozen, used_bytes, inodes, rows = reader.take(_LAYER)
         base, root = reader.raw(ID_BYTES), reader.raw(ID_BYTES)
         reader.end()
-        return cls(parent, bool(frozen), Usage(used_bytes, inodes), base, root)
+        return cls(parent, bool(frozen), Usage(used_bytes, inodes), rows, base, root)
 
 
 class SnapshotRecord(NamedTuple):

@@ -184,6 +184,8 @@ class Store:
 
     def _next_job(self) -> Job | None:
         engine = self._engine
+        if not self._collecting:
+            self._history.freeze_large(engine.options.layer_rows_max)
         if engine.flushing is None and (engine.checkpoint_due() or self._layers_wait()):
             return engine.begin_checkpoint()
         if self._collecting:

@@ -204,9 +204,7 @@ class Tree(Content):
         hidden = NotPermitted if mask == W_OK else NoAttribute
         if name.startswith(b"trusted."):
             if who.uid != 0:
-                raise (NotPermitted if mask == W_OK else NoAttribute)(
-                    f"{name!r} is the superuser's"
-                )
+                raise hidden(f"{name!r} is the superuser's")
         elif name.startswith(b"user."):
             if not (stat.S_ISREG(inode.mode) or stat.S_ISDIR(inode.mode)):
                 raise hidden(f"{name!r} on a special file")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from store import access, keys, records
-from store.cache import GenerationCache
+from store.cache import Budget, GenerationCache
 from store.errors import (
     InvalidName,
     NameTooLong,
@@ -34,7 +34,8 @@ class Ground(Protocol):
 
     block_bytes: int
     objects: ObjectReader
-    inode_cache_entries: int
+    inode_budget: Budget
+    entry_budget: Budget
 
     def admit(self, data_bytes: int) -> None:
         """Let a change go ahead, or raise Busy or NoSpace."""
@@ -84,9 +85,9 @@ class TreeBase:
         self._block_bytes = ground.block_bytes
         self._pages_per_block = ground.block_bytes // 4096
         self._held: dict[int, int] = {}
-        self._inodes: GenerationCache[int, Inode] = GenerationCache(ground.inode_cache_entries)
+        self._inodes: GenerationCache[int, Inode] = GenerationCache(ground.inode_budget)
         self._entries: GenerationCache[tuple[int, bytes], Entry] = GenerationCache(
-            ground.inode_cache_entries
+            ground.entry_budget
         )
         self.rebase(chain, usage)
 
