@@ -20,7 +20,7 @@ from fsgw.importer import Rules, import_directory
 from fsgw.localfs import PIECE_BYTES
 from fsgw.paths import entries_of, split_ref
 from fsgw.plain import Plain
-from store import errors
+from store import checking, errors
 from store.gc import Result
 from store.store import Store
 from store.tree import Tree
@@ -222,9 +222,12 @@ def gc(store: Store, advance: Advance) -> Plain:
     return plain.gc_result(results[0])
 
 
-def check(store: Store, data: bool) -> list[Plain]:
-    """Every broken invariant of the store; with `data` every stored byte is verified as well."""
-    return [plain.problem(found) for found in store.check(data)]
+def check(store: Store, data: bool, progress: Callable[[int, int], None]) -> list[Plain]:
+    """Every broken invariant of the store; with `data` every stored byte is verified as well.
+
+    `progress(done, total)` is called now and then.
+    """
+    return [plain.problem(found) for found in checking.check(store, data, progress)]
 
 
 def stats(store: Store) -> Plain:

@@ -40,6 +40,21 @@ def bar(
         drawn.finish()
 
 
+@contextmanager
+def shares(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Yields `progress(done, total)`, for work that counts by itself; draws as `bar` does."""
+    if not is_shown():
+        yield lambda _done, _total: None
+        return
+    with click.progressbar(length=1, label=label, file=sys.stderr) as drawn:
+
+        def progress(done: int, total: int) -> None:
+            drawn.length = total
+            drawn.update(done - drawn.pos)
+
+        yield progress
+
+
 def _endless() -> Iterator[int]:
     """Of unknown length, which makes the bar show movement rather than a share."""
     yield from ()

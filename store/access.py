@@ -52,10 +52,12 @@ def require_unsticky(directory: Inode, inode: Inode, who: Caller) -> None:
         raise NotPermitted(f"directory {directory.ino} is sticky; inode {inode.ino} is another's")
 
 
-def without_set_id(mode: int) -> int:
-    """A regular file's mode after it was written to or given away by an unprivileged caller."""
-    mode &= ~stat.S_ISUID
-    if mode & stat.S_IXGRP:
+def without_set_id(inode: Inode, who: Caller | None) -> int:
+    """A regular file's mode after the caller (None: nobody in particular) wrote to it or gave it
+    away: set-gid without group execution means something else, and stays for the group's own."""
+    mode = inode.mode & ~stat.S_ISUID
+    stranger = who is not None and who.uid != 0 and not in_group(who, inode.gid)
+    if mode & stat.S_IXGRP or stranger:
         mode &= ~stat.S_ISGID
     return mode
 

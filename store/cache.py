@@ -5,6 +5,8 @@ from __future__ import annotations
 import weakref
 from typing import Any, Generic, TypeVar
 
+from store.disposal import Disposal
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -16,9 +18,10 @@ class Budget:
     dropped; so at most twice `weight_max` is held.
     """
 
-    __slots__ = ("_caches", "_weight", "_weight_max")
+    __slots__ = ("_caches", "_weight", "_weight_max", "disposal")
 
-    def __init__(self, weight_max: int) -> None:
+    def __init__(self, weight_max: int, disposal: Disposal) -> None:
+        self.disposal = disposal
         self._caches: weakref.WeakSet[GenerationCache[Any, Any]] = weakref.WeakSet()
         self._weight = 0
         self._weight_max = weight_max
@@ -29,6 +32,7 @@ class Budget:
 
     def spend(self, weight: int) -> None:
         """Count something put into a cache."""
+        self.disposal.step(2)
         self._weight += weight
         if self._weight >= self._weight_max:
             self._weight = 0
@@ -69,9 +73,10 @@ class GenerationCache(Generic[K, V]):
 
     def age(self) -> None:
         """Begin a new generation, and drop the one before the last."""
+        self._budget.disposal.add(self._old)
         self._old, self._young = self._young, {}
 
     def clear(self) -> None:
         """Hold nothing."""
-        self._young = {}
-        self._old = {}
+        self._budget.disposal.add(self._young, self._old)
+        self._young, self._old = {}, {}

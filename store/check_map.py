@@ -1,7 +1,10 @@
 """The part of `checking` that holds one map to the rules of a file system.
 
-A `Judge` takes the map's inodes one after the other (`check_view.Group`), finds what is wrong
-with each on its own, and at the end what is wrong between them: names against inodes, both ways.
+A `Judge` takes a map's inodes one by one (`check_view.Group`), in any order, and finds what is
+wrong with each on its own. What must agree between inodes it keeps as sums: a directory entry
+counts one for the inode it leads to, and that inode's own account of its names takes one away.
+So nothing is left of what agrees, memory stays small, and an inode can be taken back and taken
+anew: a map that differs little from the one before costs only the difference.
 Numbers in comments are FORMAT.md's.
 """
 
@@ -12,20 +15,11 @@ from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
-from store import keys, objectid, records
+from store import keys, records
+from store.check_data import Values
 from store.check_view import Group
 from store.errors import Damaged
-from store.pack import Location
-from store.types import (
-    LINK_MAX,
-    NAME_BYTES_MAX,
-    PAGE_BYTES,
-    SYMLINK_BYTES_MAX,
-    XATTR_NAME_BYTES_MAX,
-    XATTR_VALUE_BYTES_MAX,
-    Inode,
-    Usage,
-)
+from store.types import LINK_MAX, NAME_BYTES_MAX, Inode, Usage
 
 ROOT_INO = 1
 INO_MAX = 2**53 - 1
@@ -33,267 +27,213 @@ _DEVICES = (stat.S_IFCHR, stat.S_IFBLK)
 _TYPES = frozenset(
     (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO, stat.S_IFSOCK, *_DEVICES)
 )
+_SIZED = frozenset((stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK))
+
 Finding = tuple[int, str]  # inode number, what is wrong
+Entries = list[tuple[int, records.Dirent]]  # slot, entry
+Flaws = list[str]
 
 
-class Known(NamedTuple):
-    """What a judge may ask of the store."""
+class _Name(NamedTuple):
+    """A name as a directory and the inode must agree on it. `directory` 0: an orphan."""
 
-    block_bytes: int
-    find: Callable[[bytes], Location | None]
-    zero_ended: set[bytes]
-    ino_next: Callable[[int], int]  # the number after those given out, for the part of a number
-
-
-class _Seen(NamedTuple):
-    """What is kept of an inode until all names are known."""
-
+    ino: int
     type: int
-    nlink: int
-    size: int
-    names: tuple[tuple[int, int], ...]  # (directory, slot) by its own account
+    directory: int
+    slot: int
 
 
 class Judge:
-    """The judge of one map."""
+    """The judge of one map after another."""
 
-    def __init__(self, known: Known, root_ino: int) -> None:
-        self._known = known
-        self._root_ino = root_ino
-        self._inodes: dict[int, _Seen] = {}
-        self._names: dict[int, list[tuple[int, int, int]]] = {}  # child -> directory, slot, type
-        self._orphans: set[int] = set()
-        self._used_bytes = 0
+    def __init__(self, values: Values, ino_next: Callable[[int], int]) -> None:
+        """`ino_next` says of a number which one its allocator gives out next, at least."""
+        self._values, self._ino_next = values, ino_next
+        self._balance: dict[_Name, int] = {}
+        self._up: dict[int, int] = {}  # directory -> the directory it is in
+        self._moved: set[int] = set()  # directories that came to be where they are
+        self._used_bytes = self._count = 0
+        self._told: set[object] = set()
 
-    # --- one inode ----------------------------------------------------------------------------
+    def take(self, group: Group) -> Flaws:
+        """Take an inode; what is wrong with it on its own."""
+        return self._weigh(group, 1)
 
-    def take(self, group: Group) -> Iterator[Finding]:
-        """Findings of one inode on its own."""
-        ino = group.ino
+    def take_back(self, group: Group) -> None:
+        """Undo `take`, given the very same group."""
+        self._weigh(group, -1)
+
+    def _weigh(self, group: Group, sign: int) -> Flaws:
+        flaws: Flaws = []
+        ino, record = group.ino, group.record
         if ino == 0:
-            yield from self._take_orphans(group)
-            return
-        if group.record is None:
+            return self._orphans(group, sign)
+        if record is None:
             if group.rows or group.blocks:  # F1
-                yield ino, "has rows, but does not exist"
-            return
+                flaws.append("has rows, but does not exist")
+            return flaws
         try:
-            record = group.record
             inode = record if isinstance(record, Inode) else records.decode_inode(ino, record)
         except Damaged as error:
-            yield ino, str(error)
-            return
-        links: list[tuple[int, int]] = []
-        entries: list[tuple[int, bytes]] = []
-        target: int | None = None
-        for kind, rest, value, based in group.rows:
-            if kind == keys.DIRENT and len(rest) == 8:
-                entries.append((keys.unpack_u64(rest), value))
-            elif kind == keys.LINK and len(rest) == 16 and value == keys.PRESENT:
-                links.append((keys.unpack_u64(rest[:8]), keys.unpack_u64(rest[8:])))
-            elif kind == keys.SYMLINK and not rest:
-                target, flaw = self._data_size(value, based)
-                if flaw:
-                    yield ino, f"link target: {flaw}"
-            elif kind == keys.XATTR:
-                yield from self._xattr(ino, rest, value, based)
-            else:
-                yield ino, f"a row of kind {kind} that is none: {rest.hex()}"
-        yield from self._attributes(inode)
-        yield from self._target(inode, target)
-        yield from self._directory(inode, entries)
-        yield from self._blocks(inode, group.blocks)
-        own = tuple(links) if inode.nlink > 1 and links else ((inode.parent, inode.slot),)
-        if links and (inode.nlink < 2 or inode.parent or inode.slot):  # F6
-            yield ino, "has LINK rows beside the name in its record"
-        if own == ((0, 0),):
-            own = ()
-        self._inodes[ino] = _Seen(inode.type, inode.nlink, inode.size, own)
-        self._used_bytes += inode.used
+            return [str(error)]
+        self._used_bytes += sign * inode.used
+        self._count += sign
+        entries, names = _sorted_out(group, flaws)
+        kind = inode.mode & 0o170000
+        for slot, entry in entries:
+            if entry.ino:
+                self._add(_Name(entry.ino, entry.type, ino, slot), sign)
+        for directory, slot in names or (((inode.parent, inode.slot),) if inode.parent else ()):
+            self._add(_Name(ino, kind, directory, slot), -sign)
+        if not inode.nlink:  # F12
+            self._add(_Name(ino, 0, 0, 0), -sign)
+        if kind == stat.S_IFDIR:
+            self._place(inode, sign)
+        if sign > 0:
+            self._attributes(inode, flaws)
+            _links(inode, names, entries, flaws)
+            if entries:
+                _slots(entries, flaws)
+            self._values.check(inode, group, flaws)
+        return flaws
 
-    def _take_orphans(self, group: Group) -> Iterator[Finding]:
+    def _add(self, name: _Name, count: int) -> None:
+        left = self._balance.pop(name, 0) + count
+        if left:
+            self._balance[name] = left
+
+    def _orphans(self, group: Group, sign: int) -> Flaws:
+        flaws: Flaws = []
         for kind, rest, value, _ in group.rows:
             if kind == keys.ORPHAN and len(rest) == 8 and value == keys.PRESENT:
-                self._orphans.add(keys.unpack_u64(rest))
+                self._add(_Name(keys.unpack_u64(rest), 0, 0, 0), sign)
             else:
-                yield 0, f"a row of kind {kind} that is none: {rest.hex()}"
+                flaws.append(f"a row of kind {kind} that is none: {rest.hex()}")
         if group.record is not None or group.blocks:
-            yield 0, "inode number 0 exists"
+            flaws.append("inode number 0 exists")
+        return flaws
 
-    def _attributes(self, inode: Inode) -> Iterator[Finding]:
-        ino, kind = inode.ino, inode.type
-        if not ino <= INO_MAX or (ino != ROOT_INO and ino >= self._known.ino_next(ino)):  # F2
-            yield ino, "the allocator never gave this number"
+    def _place(self, directory: Inode, sign: int) -> None:
+        if sign < 0:
+            self._up.pop(directory.ino, None)
+        else:
+            self._up[directory.ino] = directory.parent
+            self._moved.add(directory.ino)
+
+    def _attributes(self, inode: Inode, flaws: Flaws) -> None:
+        ino, kind = inode.ino, inode.mode & 0o170000
+        if ino > INO_MAX or (ino != ROOT_INO and ino >= self._ino_next(ino)):  # F2
+            flaws.append("the allocator never gave this number")
         if kind not in _TYPES or inode.mode >> 16:  # F3
-            yield ino, f"mode {inode.mode:#o} is of no type"
-        if kind not in _DEVICES and (inode.rdev_major or inode.rdev_minor):
-            yield ino, "a device number on what is no device"
+            flaws.append(f"mode {inode.mode:#o} is of no type")
+        if (inode.rdev_major or inode.rdev_minor) and kind not in _DEVICES:
+            flaws.append("a device number on what is no device")
         if inode.nlink > LINK_MAX:
-            yield ino, f"{inode.nlink} names"
-        if kind not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK) and inode.size:
-            yield ino, f"a size of {inode.size} on what has no data"
-        if inode.size >= 1 << 63:
-            yield ino, f"a size of {inode.size}"
-
-    def _target(self, inode: Inode, target: int | None) -> Iterator[Finding]:
-        if inode.type != stat.S_IFLNK:
-            if target is not None:
-                yield inode.ino, "a link target on what is no symbolic link"
-        elif target != inode.size or not 0 < inode.size <= SYMLINK_BYTES_MAX:  # F8
-            found = "no target" if target is None else f"a target of {target} bytes"
-            yield inode.ino, f"{found}, size {inode.size}"
-
-    def _xattr(self, ino: int, name: bytes, value: bytes, based: bool) -> Iterator[Finding]:
-        size, flaw = self._data_size(value, based)
-        if not 0 < len(name) <= XATTR_NAME_BYTES_MAX or b"\0" in name or b"." not in name:  # F9
-            yield ino, f"an attribute named {name!r}"
-        if flaw or size is None or size > XATTR_VALUE_BYTES_MAX:
-            yield ino, f"attribute {name!r}: {flaw or f'{size} bytes'}"
-
-    # --- data ---------------------------------------------------------------------------------
-
-    def _data_size(self, value: bytes, canonical: bool) -> tuple[int | None, str]:
-        """How many bytes a data value stands for, and what is wrong with it (M4, M5)."""
-        try:
-            oid = records.chunk_of(value)
-        except Damaged as error:
-            return None, str(error)
-        limit = records.INLINE_BYTES_MAX
-        if oid is None:
-            size = len(value) - 1
-            flaw = f"{size} bytes inline" if canonical and size > limit else ""
-            return size, flaw
-        location = self._known.find(oid)
-        if location is None:
-            return None, f"chunk {oid.hex()} is missing"
-        if location.kind != objectid.CHUNK:
-            return None, f"object {oid.hex()} is no chunk"
-        flaw = f"chunk {oid.hex()} for {location.raw} bytes" if location.raw <= limit else ""
-        return location.raw, flaw
-
-    def _blocks(self, inode: Inode, blocks: list[tuple[int, bytes | None]]) -> Iterator[Finding]:
-        ino, size, block_bytes = inode.ino, inode.size, self._known.block_bytes
-        regular = inode.type == stat.S_IFREG
-        used = 0
-        for number, value in blocks:
-            room = size - number * block_bytes
-            if room <= 0 or not regular:  # F11
-                yield ino, f"block {number} lies outside of its data"
-                continue
-            used += min(block_bytes, -(-room // PAGE_BYTES) * PAGE_BYTES)
-            if value is None:
-                continue
-            held, flaw = self._data_size(value, True)
-            if flaw:
-                yield ino, f"block {number}: {flaw}"
-            elif held is not None and held > min(block_bytes, room):
-                yield ino, f"block {number}: {held} bytes where {min(block_bytes, room)} fit"
-            elif value[0] == records.DATA_INLINE:
-                if value[-1] == 0 and len(value) > 1:  # M4
-                    yield ino, f"block {number}: zeros at the end"
-            elif value[1:] in self._known.zero_ended:
-                yield ino, f"block {number}: zeros at the end"
-        if used != inode.used:  # F10
-            yield ino, f"{inode.used} bytes used, its blocks make {used}"
-
-    # --- directories --------------------------------------------------------------------------
-
-    def _directory(self, inode: Inode, entries: list[tuple[int, bytes]]) -> Iterator[Finding]:
-        ino = inode.ino
-        if inode.type != stat.S_IFDIR:
-            if entries:
-                yield ino, "has directory entries and is no directory"
-            return
-        count = directories = 0
-        for first, run in groupby(entries, key=lambda entry: entry[0] & ~keys.SLOT_TAIL_MASK):
-            found: list[tuple[int, records.Dirent]] = []
-            for slot, value in run:
-                try:
-                    found.append((slot, records.decode_dirent(value)))
-                except Damaged as error:
-                    yield ino, f"slot {slot}: {error}"
-            yield from _slots(ino, first, found)
-            for slot, entry in found:
-                if entry.ino:
-                    count += 1
-                    directories += entry.type == stat.S_IFDIR
-                    self._names.setdefault(entry.ino, []).append((ino, slot, entry.type))
-        if count != inode.size:  # F7
-            yield ino, f"{count} entries, size {inode.size}"
-        if inode.nlink and inode.nlink != 2 + directories:  # F5
-            yield ino, f"{directories} sub-directories, {inode.nlink} links"
+            flaws.append(f"{inode.nlink} names")
+        if inode.size and (kind not in _SIZED or inode.size >= 1 << 63):
+            flaws.append(f"a size of {inode.size}")
 
     # --- all together -------------------------------------------------------------------------
 
-    def finish(self, usage: Usage) -> Iterator[Finding]:
-        """Findings between inodes, once all have been taken."""
-        for ino, seen in self._inodes.items():
-            yield from self._named(ino, seen)
-        for ino in self._names.keys() - self._inodes.keys():
-            directory, slot, _ = self._names[ino][0]
-            yield directory, f"slot {slot} leads to inode {ino}, which does not exist"  # F4
-        without = {ino for ino, seen in self._inodes.items() if not seen.nlink}
-        for ino in sorted(without ^ self._orphans):  # F12
-            yield ino, "an orphan without its row" if ino in without else "an orphan row of another"
-        found = Usage(self._used_bytes, len(self._inodes))
+    def finish(self, root_ino: int, usage: Usage) -> Iterator[Finding]:
+        """Findings between inodes, once all of a map have been taken; each is told once."""
+        for name, count in self._balance.items():
+            if (name, count) not in self._told:
+                self._told.add((name, count))
+                yield _unbalanced(name, count)
+        found = Usage(self._used_bytes, self._count)
         if found != usage:  # F14
-            yield self._root_ino, f"usage {tuple(usage)} is recorded, the sum is {tuple(found)}"
-        yield from self._reachable()
+            yield root_ino, f"usage {tuple(usage)} is recorded, the sum is {tuple(found)}"
+        if root_ino not in self._up or (root_ino != ROOT_INO and not self._up[root_ino]):  # F13
+            yield root_ino, "the root is no directory, or a removed one"
+        yield from self._loops()
 
-    def _named(self, ino: int, seen: _Seen) -> Iterator[Finding]:
-        names = self._names.get(ino, ())
-        if sorted(seen.names) != sorted((directory, slot) for directory, slot, _ in names):  # F6
-            yield ino, f"named by {_slots_text(names)}, knows of {_slots_text(seen.names)}"
-        if any(type_bits != seen.type for _, _, type_bits in names):  # F4
-            yield ino, "an entry says that it is of another type"
-        if seen.type == stat.S_IFDIR:
-            wanted = 1 if seen.nlink and ino != ROOT_INO else 0
-            if len(names) != wanted:
-                yield ino, f"a directory with {len(names)} names"
-        elif len(names) != seen.nlink:  # F5
-            yield ino, f"{len(names)} names, {seen.nlink} links"
-
-    def _reachable(self) -> Iterator[Finding]:
-        """F13: names lead from the root everywhere; as they match, only directories can loop."""
-        root = self._inodes.get(self._root_ino)
-        if root is None or root.type != stat.S_IFDIR or not root.nlink:
-            yield self._root_ino, "the root is no directory"
-        good = {ROOT_INO}
-        for ino, seen in self._inodes.items():
-            if seen.type != stat.S_IFDIR or not seen.nlink:
-                continue
-            trail = []
+    def _loops(self) -> Iterator[Finding]:
+        """F13: as names match inodes, only directories within each other are out of reach."""
+        good = {0, ROOT_INO}
+        for ino in self._moved & self._up.keys():
+            trail: set[int] = set()
             at = ino
-            while at not in good and at in self._inodes and self._inodes[at].names:
-                good.add(at)  # so that a loop ends; what it leads to is looked at below
-                trail.append(at)
-                at = self._inodes[at].names[0][0]
-            if trail and at in trail:
+            while at not in good and at not in trail:
+                trail.add(at)
+                at = self._up.get(at, 0)
+            if at in trail:
                 yield ino, "a directory within itself"
+            good |= trail
+        self._moved.clear()
 
 
-def _slots(ino: int, first: int, found: list[tuple[int, records.Dirent]]) -> Iterator[Finding]:
-    """What is wrong with the entries of one name hash (F7)."""
-    names: set[bytes] = set()
-    tail = [slot for slot, _ in found if slot != first]
-    heads = [entry for slot, entry in found if slot == first]
-    if not heads or heads[0].overflow != bool(tail):
-        yield ino, f"slot {first}: its overflow mark is wrong"
-    for slot, entry in found:
-        if not entry.ino:
-            if slot != first or entry.name or entry.type or not tail:
-                yield ino, f"slot {slot}: a mark where none belongs"
-            continue
-        name = entry.name
-        if not 0 < len(name) <= NAME_BYTES_MAX or b"/" in name or b"\0" in name:
-            yield ino, f"slot {slot}: {name!r} is no name"
-        elif name in (b".", b"..") or name in names:
-            yield ino, f"slot {slot}: {name!r} a second time"
-        elif keys.first_slot(name) != first or (slot != first and entry.overflow):
-            yield ino, f"slot {slot}: {name!r} does not belong there"
-        names.add(name)
+def _sorted_out(group: Group, flaws: Flaws) -> tuple[Entries, list[tuple[int, int]]]:
+    """An inode's directory entries and LINK rows."""
+    entries: Entries = []
+    links: list[tuple[int, int]] = []
+    number = keys.unpack_u64
+    for kind, rest, value, _ in group.rows:
+        if kind == keys.DIRENT and len(rest) == 8:
+            try:
+                entries.append((number(rest), records.decode_dirent(value)))
+            except Damaged as error:
+                flaws.append(f"slot {rest.hex()}: {error}")
+        elif kind == keys.LINK and len(rest) == 16 and value == keys.PRESENT:
+            links.append((number(rest[:8]), number(rest[8:])))
+        elif kind not in (keys.SYMLINK, keys.XATTR) or (kind == keys.SYMLINK and rest):
+            flaws.append(f"a row of kind {kind} that is none: {rest.hex()}")
+    return entries, links
 
 
-def _slots_text(names: object) -> str:
-    assert isinstance(names, (list, tuple))
-    return ", ".join(f"{name[0]}/{name[1]:x}" for name in names[:4]) or "nothing"
+def _links(inode: Inode, names: list[tuple[int, int]], entries: Entries, flaws: Flaws) -> None:
+    """An inode's count of names against those it knows of (F5, F6), and a directory's entries."""
+    nlink = inode.nlink
+    if names and (inode.parent or inode.slot):
+        flaws.append("has LINK rows beside the name in its record")
+    if inode.mode & 0o170000 == stat.S_IFDIR:
+        directories = sum(e.type == stat.S_IFDIR for _, e in entries if e.ino)
+        count = sum(1 for _, entry in entries if entry.ino)
+        if count != inode.size:  # F7
+            flaws.append(f"{count} entries, size {inode.size}")
+        if nlink != (2 + directories if nlink or entries else 0):
+            flaws.append(f"{directories} sub-directories, {nlink} links")
+        placed = inode.ino != ROOT_INO and nlink > 0
+        if names or (inode.parent > 0) != placed:
+            flaws.append("a directory has one name, or none as the root and when it is removed")
+        return
+    if entries:
+        flaws.append("has directory entries and is no directory")
+    known = len(names) or (1 if inode.parent else 0)
+    if known != nlink or len(names) == 1:
+        flaws.append(f"{known} names, {nlink} links")
+
+
+def _slots(entries: Entries, flaws: Flaws) -> None:
+    """Names stand in the slots of their hashes (F7)."""
+    mask = keys.SLOT_TAIL_MASK
+    for first, run in groupby(entries, key=lambda entry: entry[0] & ~mask):
+        found = list(run)
+        head = found[0][1]
+        if found[0][0] != first or head.overflow != (len(found) > 1):
+            flaws.append(f"slot {first:x}: its overflow mark is wrong")
+        if len({entry.name for _, entry in found}) != len(found):
+            flaws.append(f"slot {first:x}: a name twice")
+        for slot, entry in found:
+            name = entry.name
+            if not entry.ino:
+                if slot != first or name or entry.type or len(found) == 1:
+                    flaws.append(f"slot {slot:x}: a mark where none belongs")
+            elif not 0 < len(name) <= NAME_BYTES_MAX or b"/" in name or b"\0" in name:
+                flaws.append(f"slot {slot:x}: {name!r} is no name")
+            elif name in (b".", b"..") or keys.first_slot(name) != first:
+                flaws.append(f"slot {slot:x}: {name!r} does not belong there")
+            elif slot != first and entry.overflow:
+                flaws.append(f"slot {slot:x}: an overflow mark in a tail")
+
+
+def _unbalanced(name: _Name, count: int) -> Finding:
+    """A name that directory and inode do not agree on (F4, F6), or an orphan (F12)."""
+    if not name.directory:
+        what = "an orphan row, but it has names" if count > 0 else "no name, and no orphan row"
+        return name.ino, what
+    if count > 0:
+        where = f"slot {name.slot:x} leads to inode {name.ino} of type {name.type:#o}"
+        return name.directory, f"{where}, which does not know of it"
+    where = f"slot {name.slot:x} of directory {name.directory}"
+    return name.ino, f"says that it is named in {where}, which says otherwise"

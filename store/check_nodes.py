@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from store import keys
 from store.errors import Damaged, StorageFailure
 from store.node import Node, NodeSource
 from store.prolly_build import SHAPE, boundaries
@@ -69,20 +70,20 @@ class Nodes:
         if is_root and count < 2:
             yield _problem(oid, "a root with a single child")
 
-    def damaged_under(self, root: bytes) -> bool:
-        """Whether any node of a map that `check` has seen cannot be read."""
-        if not self.damaged:
-            return False
-        todo, seen = [root], {root}
+    def lost(self, root: bytes) -> list[tuple[bytes, int, int]]:
+        """Damaged nodes of a map, each with the first and last inode number that it may hold."""
+        found: list[tuple[bytes, int, int]] = []
+        todo = [(root, 0, (1 << 64) - 1)]
         while todo:
-            oid = todo.pop()
+            oid, first, last = todo.pop()
             if oid in self.damaged:
-                return True
+                found.append((oid, first, last))
+                continue
             node = self._source.node(oid)
             if node.level:
-                todo += [child for child in node.values if child not in seen]
-                seen.update(node.values)
-        return False
+                ends = [keys.unpack_u64(key[:8]) for key in node.keys]
+                todo += zip(node.values, [first, *ends[:-1]], ends, strict=True)
+        return found
 
 
 def _hold(oid: bytes, node: Node, said: tuple[int, bytes] | None) -> None:

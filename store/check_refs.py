@@ -22,10 +22,14 @@ if TYPE_CHECKING:
     from store.layer import Layer
     from store.store import Store
 
-OBJECTS = db.OBJECTS
 _COUNTER_BITS = 40
 _ROW_HEAD_BYTES = 8 + keys.PREFIX_BYTES
 _ROW_KINDS = frozenset(range(keys.INODE, keys.PAGE + 1))
+
+
+def object_count(engine: Engine) -> int:
+    """How many objects the index knows, about."""
+    return engine.reader.count(db.OBJECTS) + engine.index.recent_count()
 
 
 def ino_next(engine: Engine) -> Callable[[int], int]:
@@ -45,7 +49,7 @@ def check(store: Store, objects: ObjectReader) -> Iterator[Problem]:
     yield from _snapshots(store, objects)
     yield from _commits(store, objects)
     yield from _layers(store)
-    yield from _rows(store.engine)
+    yield from _rows(store.engine, quiet=store.busy() is None)
 
 
 def _heads(store: Store) -> Iterator[Problem]:
@@ -179,13 +183,16 @@ def _layer(engine: Engine, where: str, layer: Layer) -> Iterator[Problem]:
         yield Problem(where, "stands on nothing")
 
 
-def _rows(engine: Engine) -> Iterator[Problem]:
-    """L4, L5: rows in the database belong to layers that read them, or to known garbage."""
+def _rows(engine: Engine, quiet: bool) -> Iterator[Problem]:
+    """L4, L5: rows in the database belong to layers that read them, or to known garbage.
+
+    Unless it is `quiet`, a job knows more of the garbage than the engine.
+    """
     garbage = engine.garbage | engine.garbage_fresh
     for key, value in engine.reader.all(db.LAYERS):
         number = keys.unpack_u64(key[:8])
         layer = engine.layers.get(number)
-        if (layer is None or layer.sealed) and number not in garbage:
+        if quiet and (layer is None or layer.sealed) and number not in garbage:
             yield Problem(f"layer {number}", f"has rows and no use for them: {key.hex()}")
             garbage = garbage | {number}
         if len(key) < _ROW_HEAD_BYTES or key[_ROW_HEAD_BYTES - 1] not in _ROW_KINDS:

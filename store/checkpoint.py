@@ -45,7 +45,7 @@ class CheckpointJob:
         engine.gauge.holding.clear()
         engine.epoch += 1
         self._tables = engine.take_tables()
-        self._objects: dict[bytes, Location | None] = dict(engine.index.begin_checkpoint())
+        self._objects: dict[bytes, Location | None] = engine.index.begin_checkpoint()
         self._writer: ObjectWriter | None = None
         self.error: StoreError | None = None
 
@@ -111,7 +111,9 @@ class CheckpointJob:
             layer = engine.layers.get(mem.layer)
             if layer is not None:
                 layer.pending, layer.stored = None, True
-        engine.index.end_checkpoint()
+            engine.disposal.add(*mem.parts())
+        engine.disposal.add(engine.index.end_checkpoint(), self._tables)
+        self._mems = []
         if self._writer is not None:
             engine.packs.sizes.update(self._writer.sizes())
             self._writer.close()

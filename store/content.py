@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from store import access, records
 from store.errors import FileTooBig, InvalidArgument, IsDirectory
 from store.memtable import Buffer
-from store.pack import Location
+from store.reading import Chunk, Piece, ReadJob, ReadPlan
 from store.renaming import Renaming
 from store.types import FILE_BYTES_MAX, PAGE_BYTES, R_OK, W_OK, Caller, Change, Data, Inode
 
@@ -35,6 +35,13 @@ def regular(inode: Inode) -> Inode:
     return inode
 
 
+def _lay(plan: ReadPlan, data: Buffer, start: int, offset: int, stop: int) -> None:
+    """Add data that lies at `start` of a file to the plan for offset <= i < stop."""
+    lower, upper = max(start, offset), min(start + len(data), stop)
+    if lower < upper:
+        plan.pieces.append(Piece(data, lower - offset, lower - start, upper - start))
+
+
 class Content(Renaming):
     """Data operations of a tree."""
 
@@ -46,60 +53,54 @@ class Content(Renaming):
         The owner may always read (a client checks at open, not at read); `who` None skips the
         check. Raises Stale, IsDirectory, InvalidArgument, AccessDenied, Damaged, StorageFailure.
         """
+        job = self.begin_read(who, ino, offset, count)
+        job.run()
+        return job.finish()
+
+    def begin_read(self, who: Caller | None, ino: int, offset: int, count: int) -> ReadJob:
+        """A read as of now, whose I/O may run on another thread. Raises as `read`."""
         inode = regular(self._inodes.get(ino) or self.getattr(ino))
         if who is not None and who.uid != inode.uid:
             access.require(inode, who, R_OK)
         if offset < 0 or count < 0:
             raise InvalidArgument(f"{count} bytes at offset {offset}")
         stop = min(offset + count, inode.size)
-        if stop <= offset:
-            return Data(b"", True, inode)
-        return Data(self._bytes(ino, offset, stop), stop == inode.size, inode)
+        packs = self._ground.objects.packs
+
+        def plan() -> ReadPlan:
+            return self._plan(ino, offset, stop)
+
+        return ReadJob(inode, stop >= inode.size, plan() if offset < stop else None, packs, plan)
 
     def _bytes(self, ino: int, offset: int, stop: int) -> bytearray:
         """The bytes offset <= i < stop of a file, holes as zeros; not limited by its size."""
-        block_bytes, per_block = self._block_bytes, self._pages_per_block
-        first, last = offset // block_bytes, (stop + block_bytes - 1) // block_bytes
-        extents, pages = self._chain.data(ino, first, last, per_block)
-        out = bytearray(stop - offset)
-        view = memoryview(out)
-        if extents:
-            self._fill_blocks(view, offset, stop, extents)
-        for page, data in pages.items():
-            start = page * PAGE_BYTES
-            lower, upper = max(start, offset), min(start + len(data), stop)
-            if lower < upper:
-                view[lower - offset : upper - offset] = data[lower - start : upper - start]
-        return out
+        return self._plan(ino, offset, stop).fetch(self._ground.objects.packs)
 
-    def _fill_blocks(
-        self, view: memoryview, offset: int, stop: int, extents: dict[int, bytes | None]
-    ) -> None:
+    def _plan(self, ino: int, offset: int, stop: int) -> ReadPlan:
+        """What the bytes offset <= i < stop of a file are made of."""
         block_bytes, objects = self._block_bytes, self._ground.objects
-        wanted: list[tuple[bytes, Location]] = []
-        buffers: list[memoryview] = []
+        first, last = offset // block_bytes, (stop + block_bytes - 1) // block_bytes
+        extents, pages = self._chain.data(ino, first, last, self._pages_per_block)
+        plan = ReadPlan(stop - offset, [], [], [])
         for block in sorted(extents):
             value = extents[block]
             start = block * block_bytes
             if value is None or start >= stop:
                 continue
             oid = records.chunk_of(value)
-            data: Buffer
             if oid is None:
-                data = value[1:]
-            else:
-                location = objects.location(oid)
-                at = start - offset
-                if at >= 0 and start + location.raw <= stop:
-                    wanted.append((oid, location))
-                    buffers.append(view[at : at + location.raw])
-                    continue
-                data = objects.read_at(oid, location)
-            lower, upper = max(start, offset), min(start + len(data), stop)
-            if lower < upper:
-                view[lower - offset : upper - offset] = data[lower - start : upper - start]
-        if wanted:
-            objects.read_into(wanted, buffers)
+                _lay(plan, value[1:], start, offset, stop)
+                continue
+            location = objects.location(oid)
+            at, length = start - offset, location.raw
+            if at >= 0 and start + length <= stop:
+                plan.whole.append(Chunk(oid, location, at, 0, length))
+            elif max(start, offset) < min(start + length, stop):
+                skip, upper = max(0, -at), min(length, stop - start)
+                plan.parts.append(Chunk(oid, location, at + skip, skip, upper))
+        for page, data in pages.items():
+            _lay(plan, data, page * PAGE_BYTES, offset, stop)
+        return plan
 
     def seek_data(self, ino: int, offset: int) -> int | None:
         """The first offset >= `offset` that lies in data, None if there is none (lseek(2))."""
@@ -151,7 +152,7 @@ class Content(Renaming):
         self._mem.put_pages(ino, pages)
         mode = inode.mode
         if mode & 0o6000 and (who is None or who.uid != 0):
-            mode = access.without_set_id(mode)
+            mode = access.without_set_id(inode, who)
         return self._store_sizes(inode, size, used, mode)
 
     def _store_sizes(self, inode: Inode, size: int, used: int, mode: int) -> Change:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
@@ -24,6 +25,7 @@ TABLES = ("meta", "refs", "branches", "snapshots", "layer_info", "layers", "obje
 # Address space, not memory or disk: the largest store's metadata that one map can hold.
 MAP_BYTES = 1 << 42
 READERS_MAX = 64
+_PUT_AT_ONCE = 200
 DATA_FILE = "data.mdb"
 # When a file is copied to be rid of its free pages: not a small one, and not for a few.
 _COMPACT_BYTES_MIN = 1024 * 1024
@@ -124,7 +126,10 @@ class Writer:
     def put_many(self, table: int, items: Iterable[tuple[bytes, bytes | memoryview]]) -> None:
         """Set many keys; fastest when they ascend."""
         cursor = self._txn.cursor(self._tables[table])
-        cursor.putmulti(items)
+        rest = iter(items)
+        # One call holds the interpreter until it returns, so that other threads would wait.
+        while part := list(islice(rest, _PUT_AT_ONCE)):
+            cursor.putmulti(part)
         cursor.close()
 
     def delete(self, table: int, key: bytes) -> None:

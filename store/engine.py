@@ -17,6 +17,7 @@ from store import batch, directory
 from store import database as db
 from store.cache import Budget
 from store.checkpoint import JOURNAL_KEY, CheckpointJob
+from store.disposal import Disposal
 from store.errors import Busy, NoSpace, StorageFailure
 from store.flush import FlushJob, Part
 from store.journal import Journal
@@ -67,8 +68,9 @@ class Engine:
         self._lock = directory.Lock(path)
         self.block_bytes = self.identity.block_bytes
         self.pages_per_block = self.block_bytes // 4096
-        self.inode_budget = Budget(options.inode_cache_entries // 2)
-        self.entry_budget = Budget(options.inode_cache_entries // 2)
+        self.disposal = Disposal()
+        self.inode_budget = Budget(options.inode_cache_entries // 2, self.disposal)
+        self.entry_budget = Budget(options.inode_cache_entries // 2, self.disposal)
         self.epoch = 0
         self.gauge = Gauge()
         self.layers: dict[int, Layer] = {}
@@ -170,6 +172,7 @@ class Engine:
 
     def now(self) -> int:
         """The clock's time in ns, or just after the last time given, whichever is later."""
+        self.disposal.step(8)  # as many entries as one change puts into memtables
         now = self.options.clock()
         if now <= self._last_ns:
             now = self._last_ns + 1

@@ -130,3 +130,6 @@ class FlushJob:
             if engine.is_current(mem):
                 for item in stored:
                     mem.settle_block(*item)
+        for part in self._parts:
+            engine.disposal.add(*part.changes.parts())
+        self._parts = []

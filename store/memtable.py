@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from typing import Any
 
 from store.keys import row_prefixes
 from store.types import Inode
@@ -67,6 +68,10 @@ class Changes:
     def empty(self) -> bool:
         """Nothing changed."""
         return not (self.inodes or self.rows or self.extents or self.pages or self.trims)
+
+    def parts(self) -> tuple[dict[Any, Any], ...]:
+        """The dicts that hold it all, for disposal."""
+        return self.inodes, self.rows, self.extents, self.pages, self.trims
 
     def cut(self, ino: int, block: int, pages_per_block: int) -> None:
         """Drop data of the inode at or beyond a block and note the trim."""

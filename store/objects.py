@@ -11,16 +11,17 @@ drops under the same lock. Either GC sees the pin, or the writer does not find t
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from store import database as db
 from store import disk, node, objectid
 from store.cache import Budget, GenerationCache
+from store.disposal import Disposal
 from store.errors import Damaged
 from store.memtable import Buffer
 from store.pack import Location, pack_numbers, pack_path
-from store.pack_reader import PackReader, Request
+from store.pack_reader import PackReader
 from store.pack_writer import PackWriter
 
 # A pack is closed at this size: large enough that packs are few, small enough that GC can
@@ -61,14 +62,13 @@ class Index:
 
     def begin_checkpoint(self) -> dict[bytes, Location | None]:
         """The changes that the checkpoint is to write."""
-        # One that failed left its changes; they are older than the recent ones.
-        self._checkpointing = {**self._checkpointing, **self._recent}
-        self._recent = {}
+        self._checkpointing, self._recent = self._recent, {}
         return self._checkpointing
 
-    def end_checkpoint(self) -> None:
-        """The database has the changes now."""
-        self._checkpointing = {}
+    def end_checkpoint(self) -> dict[bytes, Location | None]:
+        """The database has the changes now; says what memory no longer needs."""
+        done, self._checkpointing = self._checkpointing, {}
+        return done
 
     def recent_count(self) -> int:
         """How many changes are not in the database yet."""
@@ -88,9 +88,9 @@ class ObjectReader:
         beside: bool = False,
     ) -> None:
         """`beside`: for a thread beside the main one, which commits meanwhile."""
-        self._index, self._packs, self.reader, self._beside = index, packs, reader, beside
+        self._index, self.packs, self.reader, self._beside = index, packs, reader, beside
         self._nodes: GenerationCache[bytes, node.Node] = GenerationCache(
-            Budget(node_cache_bytes // 2)
+            Budget(node_cache_bytes // 2, Disposal())
         )
 
     def location(self, oid: bytes) -> Location:
@@ -114,15 +114,11 @@ class ObjectReader:
 
     def get(self, oid: bytes) -> bytes:
         """An object's bytes. Raises Damaged, StorageFailure."""
-        return self._packs.read(oid, self.location(oid))
+        return self.packs.read(oid, self.location(oid))
 
     def read_at(self, oid: bytes, location: Location) -> bytes:
         """The bytes of an object that the caller knows the place of. Raises as `get`."""
-        return self._packs.read(oid, location)
-
-    def read_into(self, wanted: Sequence[Request], buffers: Sequence[memoryview]) -> None:
-        """Read objects whose places are known into buffers of their sizes. Raises as `get`."""
-        self._packs.read_many(wanted, buffers)
+        return self.packs.read(oid, location)
 
     def node(self, oid: bytes) -> node.Node:
         """The decoded map node of an id. Raises Damaged, StorageFailure."""

@@ -40,6 +40,9 @@ from store.types import (
 
 __all__ = ["Job", "Options", "Store"]
 
+# Entries freed when the store is asked for background work: a millisecond's worth.
+_DISPOSED_A_TIME = 10_000
+
 EMPTY_ROOT = objectid.object_id(objectid.NODE, node.EMPTY)
 
 
@@ -175,6 +178,7 @@ class Store:
         A checkpoint when one is due, otherwise the sealing of a frozen layer, otherwise the
         removal of rows that are no longer needed. One runs at a time.
         """
+        self._engine.disposal.step(_DISPOSED_A_TIME)
         if self._background is not None:
             return None
         job = self._next_job()

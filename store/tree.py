@@ -80,7 +80,7 @@ class Tree(Content):
 
     @staticmethod
     def _mode_when_cut(who: Caller, inode: Inode) -> int:
-        return inode.mode if who.uid == 0 else access.without_set_id(inode.mode)
+        return inode.mode if who.uid == 0 else access.without_set_id(inode, who)
 
     def _check_setattr(self, who: Caller, inode: Inode, attrs: SetAttr) -> None:
         if attrs.size is not None:
@@ -126,7 +126,7 @@ class Tree(Content):
             if who.uid != 0 and not access.in_group(who, gid):
                 mode &= ~stat.S_ISGID
         elif (attrs.uid is not None or attrs.gid is not None) and not stat.S_ISDIR(mode):
-            mode = access.without_set_id(mode)
+            mode = access.without_set_id(inode, who)
         return inode._replace(mode=mode, uid=uid, gid=gid)
 
     def readlink(self, who: Caller, ino: int) -> bytes:
@@ -197,10 +197,10 @@ class Tree(Content):
     def _xattr_allowed(who: Caller, inode: Inode, name: bytes, mask: int) -> None:
         if len(name) > XATTR_NAME_BYTES_MAX:
             raise NameTooLong(f"an attribute name of {len(name)} bytes")
-        if not any(name.startswith(space) and len(name) > len(space) for space in _NAMESPACES):
+        if not name.startswith(_NAMESPACES):
             raise Unsupported(f"{name!r} is in no known attribute name space")
-        if b"\0" in name:
-            raise InvalidArgument("an attribute name with NUL")
+        if name in _NAMESPACES or b"\0" in name:
+            raise InvalidArgument(f"{name!r} is no attribute name")
         hidden = NotPermitted if mask == W_OK else NoAttribute
         if name.startswith(b"trusted."):
             if who.uid != 0:
@@ -212,7 +212,9 @@ class Tree(Content):
             if sticky and mask == W_OK:
                 access.require_owner(inode, who, "set attributes of a sticky directory")
             access.require(inode, who, mask)
-        elif mask == W_OK:
+        elif mask == W_OK and who.uid != 0:
+            if name.startswith(b"security."):
+                raise NotPermitted(f"{name!r} is the superuser's to set")
             access.require_owner(inode, who, f"set {name!r}")
 
     # --- the whole ----------------------------------------------------------------------------

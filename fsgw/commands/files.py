@@ -14,7 +14,7 @@ from fsgw.localfs import count_units
 from fsgw.paths import path_text, split_ref
 from fsgw.plain import TYPE_NAMES, Plain
 from fsgw.progress import bar
-from fsgw.render import Lines, plural, show, show_one, size, when
+from fsgw.render import Lines, show, show_one, size, when
 from fsgw.session import EXIT_FOUND, Session, json_option, print_error
 from store.store import Store
 
@@ -85,7 +85,7 @@ def import_command(
 
 
 def _export_text(row: Plain) -> str:
-    return f"{plural(row['added'], 'file')} exported; {size(row['content_bytes'])} written"
+    return f"{row['added']} exported; {size(row['content_bytes'])} written"
 
 
 @click.command("export")

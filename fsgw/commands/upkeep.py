@@ -8,7 +8,7 @@ import click
 
 from fsgw import admin
 from fsgw.plain import Plain
-from fsgw.progress import bar
+from fsgw.progress import bar, shares
 from fsgw.render import Lines, plural, show, show_one, size, table
 from fsgw.session import EXIT_FOUND, Session, json_option, parse_size
 from store.store import Store
@@ -77,8 +77,8 @@ def _problem_lines(rows: Iterable[Plain]) -> Lines:
 def check(context: click.Context, data: bool, as_json: bool) -> None:
     """Verify the store; exit code 1 when there are problems, one line for each."""
     session: Session = context.obj
-    with session.store() as store:
-        found = admin.check(store, data)
+    with session.store() as store, shares("check") as progress:
+        found = admin.check(store, data, progress)
     show(found, as_json, _problem_lines)
     if not as_json:
         click.echo(plural(len(found), "problem") if found else "no problems found")

@@ -11,9 +11,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
-from fsgw.pump import Job, Pump
+from fsgw.pump import Pump
 from scripts.benchmarks.disk import written_bytes
-from store.store import Store
+from store.store import Job, Store
 from store.tree import Tree
 from store.types import ROOT
 

@@ -145,7 +145,10 @@ def _ms(call: Callable[[], object]) -> float:
 
 
 def diff(bench: Bench) -> Iterator[Row]:
-    """Two snapshots that differ in 100 files, before and after they are sealed."""
+    """Two snapshots that differ in 100 files, before and after they are sealed.
+
+    The figure is the worst of five, the first of which finds the least in caches.
+    """
     large = bench.fixture(make_large)
     older, newer = large.edited()
     yield _diff_row(bench, large, older, newer, "unsealed")
@@ -163,8 +166,8 @@ def _diff_row(bench: Bench, large: Large, older: str, newer: str, state: str) ->
             raise RuntimeError(f"diff found {found} differences, not {_EDITED}")
         bench.say(f"diff, {state}, {turn + 1}/5: {times[-1]:.4g} ms")
     return make_row(
-        f"diff of two snapshots, {_EDITED} files of {large.files:,} differ, {state}",
-        statistics.median(times),
+        f"diff of two snapshots, {_EDITED} files of {large.files:,} differ, {state} (worst)",
+        max(times),
         "ms",
         target=Target("<", 200),
     )

@@ -1,47 +1,13 @@
-"""A store of its own for each test, the `fsgw` command in this process, and local trees."""
+"""A store of its own for each test, with the command that works on it, and a local directory."""
 
 from __future__ import annotations
 
-import json
-import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
-from click.testing import CliRunner, Result
 
-from fsgw.cli import main
-from fsgw.localfs import data_ranges, list_xattrs
-
-
-class Fsgw:
-    """Runs commands on one store; each must exit with `code` and, if that is an error, say so."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __call__(self, *args: str | os.PathLike[str], code: int = 0) -> Result:
-        words = ["--store", str(self.path), *(os.fspath(arg) for arg in args)]
-        done = CliRunner().invoke(main, words)
-        assert done.exit_code == code, (words, done.stdout, done.stderr, done.exception)
-        assert "Traceback" not in done.stderr
-        if code in (3, 4, 5):
-            assert done.stderr.startswith("fsgw: ")
-            assert done.stderr.count("\n") == 1
-            assert done.exception is None or isinstance(done.exception, SystemExit)
-        if code == 0:
-            assert not done.stderr
-        return done
-
-    def lines(self, *args: str | os.PathLike[str], code: int = 0) -> list[str]:
-        """The command's lines of text."""
-        return self(*args, code=code).stdout.splitlines()
-
-    def json(self, *args: str | os.PathLike[str], code: int = 0) -> list[dict[str, Any]]:
-        """The command's objects with --json."""
-        return [json.loads(line) for line in self.lines(*args, "--json", code=code)]
+from tests.fsgw.helpers import Fsgw
 
 
 @pytest.fixture
@@ -52,61 +18,6 @@ def fsgw(tmp_path: Path) -> Iterator[Fsgw]:
     run("branch", "create", "main")
     yield run
     assert run.lines("check", "--data") == ["no problems found"]
-
-
-class Local(NamedTuple):
-    """Everything about one local file that a transfer keeps."""
-
-    mode: int
-    links: int
-    owner: tuple[int, int]
-    device: int
-    mtime_ns: int
-    content: bytes
-    xattrs: dict[bytes, bytes]
-    names: frozenset[bytes]
-
-
-def local_tree(top: Path) -> dict[bytes, Local]:
-    """All files below a directory, itself included, by relative path.
-
-    `names` are the paths in the tree that are links of the same file.
-    """
-    root = os.fsencode(top)
-    paths = [root]
-    for folder, folders, files in os.walk(root):
-        paths += [os.path.join(folder, name) for name in folders + files]
-    names: dict[tuple[int, int], set[bytes]] = {}
-    for path in paths:
-        st = os.lstat(path)
-        names.setdefault((st.st_dev, st.st_ino), set()).add(os.path.relpath(path, root))
-    return {os.path.relpath(path, root): _local(path, names) for path in paths}
-
-
-def _local(path: bytes, names: dict[tuple[int, int], set[bytes]]) -> Local:
-    st = os.lstat(path)
-    content = b""
-    if stat.S_ISREG(st.st_mode):
-        with open(path, "rb") as file:
-            content = file.read()
-    elif stat.S_ISLNK(st.st_mode):
-        content = os.readlink(path)
-    return Local(
-        st.st_mode,
-        st.st_nlink,
-        (st.st_uid, st.st_gid),
-        st.st_rdev,
-        st.st_mtime_ns,
-        content,
-        {name: os.getxattr(path, name, follow_symlinks=False) for name in list_xattrs(path)},
-        frozenset(names[st.st_dev, st.st_ino]),
-    )
-
-
-def data_in(path: Path) -> list[tuple[int, int]]:
-    """The ranges of a local file that are not holes."""
-    with path.open("rb") as file:
-        return list(data_ranges(file.fileno(), path.stat().st_size))
 
 
 @pytest.fixture

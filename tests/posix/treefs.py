@@ -2,8 +2,7 @@
 
 It adds what a kernel does before it asks a file system: walking a path, following symbolic links,
 checking an open's access mode, refusing `.` and `..` where a new or doomed name is due, and the
-limits of attribute names and values. All else is the tree's own answer. `ERROR_NAMES` is total: a
-test holds it against `store.errors`.
+limits of attribute names and values. All else is the tree's own answer.
 """
 
 from __future__ import annotations
@@ -18,49 +17,12 @@ from store import errors, types
 from store.tree import Tree
 from store.types import Caller, Inode, SetAttr, SetTime
 from tests.posix import fs
+from tests.posix.errornames import ERROR_NAMES
 from tests.posix.fs import Entry, File, Fs, FsError, Path, Space, Stat, Time, User
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-ERROR_NAMES: dict[type[errors.StoreError], str] = {
-    errors.NotFound: "ENOENT",
-    errors.Exists: "EEXIST",
-    errors.NotDirectory: "ENOTDIR",
-    errors.IsDirectory: "EISDIR",
-    errors.NotEmpty: "ENOTEMPTY",
-    errors.AccessDenied: "EACCES",
-    errors.NotPermitted: "EPERM",
-    errors.InvalidName: "EINVAL",
-    errors.NameTooLong: "ENAMETOOLONG",
-    errors.InvalidArgument: "EINVAL",
-    errors.FileTooBig: "EFBIG",
-    errors.TooManyLinks: "EMLINK",
-    errors.Stale: "ESTALE",
-    errors.NotSync: "EAGAIN",
-    errors.BadCookie: "EINVAL",
-    errors.ReadOnly: "EROFS",
-    errors.NoSpace: "ENOSPC",
-    errors.QuotaExceeded: "EDQUOT",
-    errors.Busy: "EAGAIN",
-    errors.NoAttribute: "ENODATA",
-    errors.Unsupported: "EOPNOTSUPP",
-    errors.StorageFailure: "EIO",
-    errors.Damaged: "EIO",
-}
-NOT_FROM_A_TREE = frozenset(
-    {
-        errors.NotAStore,
-        errors.WrongVersion,
-        errors.AlreadyOpen,
-        errors.UnknownRef,
-        errors.AmbiguousId,
-        errors.InvalidRef,
-        errors.RefExists,
-        errors.RefConflict,
-        errors.RefInUse,
-    }
-)
 SYMLINKS_MAX = 40  # followed in one path, as Linux has it
 DOTS = (b".", b"..")
 ALL_ACCESS = types.R_OK | types.W_OK | types.X_OK

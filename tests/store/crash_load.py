@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 
 from store import errors
 from store.store import Options, Store
-from store.types import ROOT, Inode, Made, Quota, RenameHow, SetAttr
+from store.types import ROOT, Quota, RenameHow, SetAttr
 from tests.store.model import Model
 from tests.store.model_jobs import Clock
 from tests.store.model_nodes import Node
@@ -321,7 +321,7 @@ class Load:
                 raise
             self.failures += 1
             return
-        except (errors.StorageFailure, errors.ReadOnly):
+        except (errors.StorageFailure, errors.ReadOnly, errors.RefConflict):
             raise
         except errors.StoreError:
             return
@@ -377,6 +377,8 @@ class Load:
             name = "unlink"
         if usage.used_bytes > BYTES_MAX and name == "write":
             name = rng.choice(("unlink", "setattr"))
+        if name == "release" and not model.holds:
+            name = "hold"
         return Op(name, branch, self._operands(name, model))
 
     def _store_step(self, name: str) -> Op:
@@ -435,7 +437,9 @@ class Load:
                 return ROOT, ino, b"user.%d" % rng.randrange(3), value
             case "removexattr":
                 return ROOT, ino, b"user.%d" % rng.randrange(3)
-        return (rng.choice(list(model.holds) or [file]),) if name == "release" else (file,)
+            case "release":
+                return (rng.choice(list(model.holds)),)
+        return (file,)
 
     def _fill(self) -> Fill:
         """Bytes to write: a few, some pages, or enough that a flush stores them in a pack."""

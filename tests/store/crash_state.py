@@ -103,26 +103,31 @@ def matching(store: Store, world: World, history: Sequence[Op], durable: int) ->
     found, worlds = state_of(store), Worlds()
     for op in history[:durable]:
         apply(world, op)
-    for op in [*history[durable:], None]:
+    differing: list[tuple[int, str]] = []
+    for count in range(durable, len(history) + 1):
         expected = worlds.state_of(world)
         if found == expected:
             return world.restarted()
-        if op is not None:
-            apply(world, op)
-    raise AssertionError(f"neither {durable} nor up to {len(history)} steps: {_differing(found, expected)}")
+        differing.append((count, _differing(found, expected)))
+        if count < len(history):
+            apply(world, history[count])
+    count, least = min(differing, key=lambda item: len(item[1]))
+    raise AssertionError(
+        f"no state from step {durable} to step {len(history)}; nearest is {count}:\n{least}"
+    )
 
 
 def _differing(found: State, expected: State) -> str:
-    """Where the store differs from the whole history, in a few words."""
-    if found.keys() != expected.keys():
-        return f"found {sorted(found)}, expected {sorted(expected)}"
-    parts = []
-    for ref in found:
+    """Where the store differs from a world, line by line."""
+    lines = [f"{ref} is there" for ref in sorted(found.keys() - expected.keys())]
+    lines += [f"{ref} is missing" for ref in sorted(expected.keys() - found.keys())]
+    for ref in sorted(found.keys() & expected.keys()):
         *ours, (root, usage, nodes) = found[ref]
         *theirs, (their_root, their_usage, their_nodes) = expected[ref]
         if (*ours, root, usage) != (*theirs, their_root, their_usage):
-            parts.append(f"{ref}: {ours, root, usage}, not {theirs, their_root, their_usage}")
-        inodes = nodes.keys() | their_nodes.keys()
-        differ = sorted(ino for ino in inodes if nodes.get(ino) != their_nodes.get(ino))
-        parts += [f"{ref}: inode {n}: {nodes.get(n)}, not {their_nodes.get(n)}"[:600] for n in differ]
-    return "\n".join(parts[:10])
+            lines.append(f"{ref}: {ours, root, usage}, not {theirs, their_root, their_usage}")
+        for ino in sorted(nodes.keys() | their_nodes.keys()):
+            if nodes.get(ino) != their_nodes.get(ino):
+                told = [f"{node}"[:400] for node in (nodes.get(ino), their_nodes.get(ino))]
+                lines.append(f"{ref}: inode {ino}: {told[0]}, not {told[1]}")
+    return "\n".join(lines)

@@ -75,10 +75,9 @@ class Model(Names):
         size: int | None = None,
     ) -> Made:
         here = self.directory(who, parent, X_OK)
+        self.check_size(size or 0)
         check_name(name)
         if how is CreateHow.GUARDED or name not in here.entries:
-            self.free_place(who, parent, name)
-            self.check_size(size or 0)
             verifier = verifier if how is CreateHow.EXCLUSIVE else 0
             mode |= stat.S_IFREG
             return self.make(who, parent, name, mode, verifier=verifier, size=size or 0)

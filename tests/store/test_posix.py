@@ -22,15 +22,16 @@ from store import errors  # noqa: E402 - the suite is imported once its asserts 
 from store.store import Store  # noqa: E402
 from tests.posix import suite  # noqa: E402
 from tests.posix.differences import DIFFERENCES, difference  # noqa: E402
+from tests.posix.errornames import ERROR_NAMES, NOT_FROM_A_TREE  # noqa: E402
 from tests.posix.fs import Fs, FsError  # noqa: E402
 from tests.posix.osfs import OsFs  # noqa: E402
-from tests.posix.treefs import ERROR_NAMES, NOT_FROM_A_TREE, TreeFs, no_hook  # noqa: E402
+from tests.posix.treefs import TreeFs, no_hook  # noqa: E402
 
 CASES = suite.load()
 NUMBERS = {name: str(number) for number, name in enumerate(CASES)}
 PEERS = {"ext4": "/var/tmp", "tmpfs": "/dev/shm"}
 # Changes from one to the next: odd, so that they fall anywhere in a case.
-FLUSH_EVERY, SNAPSHOT_EVERY, SETTLE_EVERY = 7, 29, 151
+FLUSH_EVERY, SNAPSHOT_EVERY, SETTLE_EVERY = 31, 61, 307
 
 
 def run(root: Fs, driver: str, name: str) -> str | None:
@@ -92,8 +93,14 @@ def flushed(store: Store) -> Hook:
 
 
 def sealed(store: Store) -> Hook:
-    """Layers are frozen, written to the database, folded into the base map."""
-    return every({SNAPSHOT_EVERY: lambda: store.snapshot("main"), SETTLE_EVERY: store.settle})
+    """Layers are frozen, written to the database, folded into the base map, dropped."""
+
+    def settle() -> None:
+        store.settle()
+        for old in store.snapshots("main")[:-1]:
+            store.delete_snapshot("main", old.name)
+
+    return every({SNAPSHOT_EVERY: lambda: store.snapshot("main"), SETTLE_EVERY: settle})
 
 
 def open_tree(path: Path, state: Callable[[Store], Hook]) -> Iterator[TreeFs]:
