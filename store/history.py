@@ -88,6 +88,7 @@ class History(Points):
         head = self.head(name)
         for number in [n for n, r in self.snapshots.items() if r.branch == head.branch]:
             self.delete_snapshot(number)
+        head = self.head(name)  # the snapshots' going may have moved it
         self.refs.test_and_set(head_ref(name), head.encode(), None)
         self._put_branch(head.branch, None)
         tree = self.trees.pop(head.branch)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from store import database as db
 from store import reach
 from store.layer import Layer
-from store.pack import RECORD_HEADER_BYTES, Location
+from store.pack import FILE_HEADER_BYTES, RECORD_HEADER_BYTES, Location
 from store.records import NO_ID
 from store.types import BranchInfo, SnapshotInfo
 
@@ -136,7 +136,7 @@ def stats(store: Store) -> Stats:
         sum(usage.used_bytes for usage in usages),
         unique,
         stored,
-        pack_bytes - wanted,
+        pack_bytes - wanted - FILE_HEADER_BYTES * len(engine.packs.sizes),
         len(engine.packs.sizes),
         pack_bytes,
         engine.database.size_bytes()[1],

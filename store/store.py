@@ -395,9 +395,14 @@ class Store:
         self._engine.index.pins = None
         self._collecting = False
 
-    def check(self, data: bool = False) -> list[Problem]:
-        """Verify every invariant; with `data`, every stored byte too. Empty: all is well."""
-        return list(checking.check(self, data))
+    def check(
+        self, data: bool = False, progress: Callable[[int, int], None] | None = None
+    ) -> list[Problem]:
+        """Verify every invariant; with `data`, every stored byte too. Empty: all is well.
+
+        `progress(done, total)` is called now and then.
+        """
+        return list(checking.check(self, data, progress))
 
     def stats(self) -> statistics.Stats:
         """What is stored, and what deleting each branch or snapshot would free."""

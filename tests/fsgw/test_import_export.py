@@ -55,7 +55,8 @@ def make_names(top: Path) -> None:
 
 
 def make_modes(top: Path) -> None:
-    for mode in (0o000, 0o4755, 0o2755, 0o6711, 0o1644, 0o777):
+    closed = 0o000 if os.geteuid() == 0 else 0o400  # a file that its owner cannot read stays out
+    for mode in (closed, 0o4755, 0o2755, 0o6711, 0o1644, 0o777):
         path = top / f"{mode:04o}"
         path.write_bytes(b"x")
         path.chmod(mode)

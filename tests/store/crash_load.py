@@ -76,6 +76,8 @@ class Op(NamedTuple):
     facts: tuple[Any, ...] = ()
 
 
+# The store was closed and opened again: nothing is held any more.
+RESTART = Op("restart", "", ())
 Report = Callable[[tuple[Any, ...]], None]
 
 
@@ -106,6 +108,10 @@ class Ticking(Clock):
 
 def apply(world: World, op: Op) -> None:
     """Do a step on the plain world alone."""
+    if op == RESTART:
+        for branch in world.branches.values():
+            branch.tree = branch.tree.restarted()
+        return
     if op.name in STORE_STEPS:
         _APPLY[op.name](world, op)
         return

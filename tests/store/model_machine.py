@@ -431,7 +431,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.world = maybe.restarted()
             self.now_durable(self.world.copy())
             self.compare()
-        assert self.store.check(data=True) == []
+        self.check()
 
     def close(self) -> None:
         self.finish_all()
@@ -459,6 +459,10 @@ class StoreMachine(RuleBasedStateMachine):
         if self.steps % COMPARE_EVERY == 0:
             self.compare()
 
+    def check(self) -> None:
+        problems = self.store.check(data=True)
+        assert not problems, problems
+
     def compare(self) -> None:
         """The whole store against the whole world."""
         infos = self.store.branches()
@@ -483,14 +487,14 @@ class StoreMachine(RuleBasedStateMachine):
         """At the end of every example: check, and the same again settled, collected, reopened."""
         self.finish_all()
         self.compare()
-        assert self.store.check(data=True) == []
+        self.check()
         self.store.settle()
         self.compare()
         self.store.gc()
         self.close()
         self.start(self.place, self.world)
         self.compare()
-        assert self.store.check(data=True) == []
+        self.check()
         self.close()
 
 

@@ -19,7 +19,7 @@ import pytest
 from store import database, disk
 from store.disk import Event
 from store.store import Store
-from tests.store.crash_load import Op, options
+from tests.store.crash_load import RESTART, Load, Report, options
 from tests.store.crash_state import matching
 from tests.store.model_world import World
 from tests.store.powercut import Replaced, rebuild
@@ -31,15 +31,9 @@ class Note(NamedTuple):
     report: tuple[Any, ...]
 
 
-Tape = list[Event | Replaced | Note]
-
-
-def split(tape: Sequence[Event | Replaced | Note]) -> tuple[list[Event | Replaced], list[Op], int]:
-    """The disk's part of a tape, the steps done, and how many of them were acknowledged."""
-    events = [item for item in tape if not isinstance(item, Note)]
-    reports = [item.report for item in tape if isinstance(item, Note)]
-    history = [report[1] for report in reports if report[0] == "op"]
-    return events, history, max((r[1] for r in reports if r[0] == "ack"), default=0)
+SECOND = 10**9
+Item = Event | Replaced | Note
+Tape = list[Item]
 
 
 class Recorder:
@@ -55,10 +49,9 @@ class Recorder:
         opened, left = database.Database.__init__, database.Writer.__exit__
 
         def init(self: database.Database, directory: Path) -> None:
-            new = not recorder._data.exists()
-            opened(self, directory)
-            if new:
+            if not recorder._data.exists():
                 recorder.tape.append(Event("create", str(recorder._data)))
+            opened(self, directory)
             recorder.commit()
 
         def leave(
@@ -94,21 +87,47 @@ class Recorder:
         self._patch.undo()
 
 
-def survives(
-    tape: Sequence[Event | Replaced | Note],
-    source: Path,
-    left: Path,
+def sessions(
+    place: Path,
+    report: Report,
     world: World,
     clock_ns: int,
+    steps: int,
     rng: random.Random,
-    data: bool = False,
+) -> None:
+    """Work on a store in three sessions of so many steps.
+
+    One is closed, one settled and left, one left as it is: so recovery, closing and compaction are
+    done as well. Jobs run on this thread, between steps.
+    """
+    done = 0
+    for session, end in enumerate(("close", "settle", "abandon")):
+        store = Store.open(place, options(clock_ns + session * 1000 * SECOND))
+        load = Load(store, world, rng, report, threads=False, gc_chance=0.04)
+        load.done = done
+        load.run(done + steps)
+        load.end(end)
+        if end != "close":
+            store.engine.close(clean=False)
+        report(("op", RESTART))
+        world, done = world.restarted(), load.done + 1
+
+
+def inspect(
+    left: Path, tape: Sequence[Item], world: World, clock_ns: int, *, data: bool = False
 ) -> World:
-    """Open what a cut at the end of the tape may leave; the world that it stands at.
+    """Open what a cut at the end of the tape left; the world that it stands at.
 
     `world` is what the tape begins with. It must check clean and hold all that was acknowledged.
     """
-    events, history, durable = split(tape)
-    rebuild(events, left, source, rng)
+    reports = [item.report for item in tape if isinstance(item, Note)]
+    history = [report[1] for report in reports if report[0] == "op"]
+    durable = max((r[1] for r in reports if r[0] == "ack"), default=0)
     with Store.open(left, options(clock_ns)) as store:
         assert store.check(data=data) == []
         return matching(store, world.copy(), history, durable)
+
+
+def cut(tape: Sequence[Item], target: Path, source: Path, rng: random.Random) -> None:
+    """Make `target` what a cut at the end of the tape, within its last call, leaves of `source`."""
+    rebuild([item for item in tape if not isinstance(item, Note)], target, source, rng)

@@ -3,67 +3,121 @@
 A store's system calls are recorded, with marks between them of what was done and acknowledged. For
 many places of the tape the disk is rebuilt that a cut there may leave; what is on it must open,
 check clean, and be some prefix of the steps that holds all that were acknowledged.
+
+Most tapes are recorded within this process, where a commit of LMDB counts as one durable step (see
+powercut_tape.py for why that is fair). Those that strace makes hold each of LMDB's writes, and the
+making of the store as well.
 """
 
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 
 import pytest
 
-from store import database
+from store import database, errors
 from store.store import Store
-from tests.store.crash_load import BLOCK_BYTES, Load, options
+from tests.store.crash_load import BLOCK_BYTES
 from tests.store.model_world import World
 from tests.store.powercut import standing
-from tests.store.powercut_tape import Note, Recorder, Tape, survives
+from tests.store.powercut_tape import SECOND, Note, Recorder, Tape, cut, inspect, sessions
+from tests.store.powercut_trace import trace
 
-SECOND = 10**9
 START_NS = 10**18
+needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 
 
-def work(
-    source: Path, tape: Tape, world: World, clock_ns: int, steps: int, rng: random.Random
-) -> None:
-    """Sessions on one store, recorded, so that recovery and closing are on the tape as well."""
+def record(source: Path, world: World, clock_ns: int, steps: int, rng: random.Random) -> Tape:
+    """The tape of sessions on a store that stands at `world`."""
+    tape: Tape = [*standing(source)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(database, "_COMPACT_BYTES_MIN", 0)
         with Recorder(source, tape, patch) as recorder:
-            for session, end in enumerate(("close", "settle", "abandon")):
-                clock = options(clock_ns + session * 1000 * SECOND)
-                store = Store.open(source, clock)
-                load = Load(store, world, rng, recorder.report, threads=False, gc_chance=0.04)
-                load.done = sum(isinstance(n, Note) and n.report[0] == "op" for n in tape)
-                load.run(load.done + steps)
-                load.end(end)
-                if end != "close":
-                    store.engine.close(clean=False)
-                world = world.restarted()
+            sessions(source, recorder.report, world.copy(), clock_ns, steps, rng)
+    return tape
 
 
 def places(tape: Tape, first: int, count: int, rng: random.Random) -> list[int]:
-    """Where to cut the tape: `count` places, each just behind a system call, from `first` on."""
+    """Where to cut the tape: `count` places, each just behind a system call, after `first`."""
     found = [at for at in range(first + 1, len(tape) + 1) if not isinstance(tape[at - 1], Note)]
     return sorted(rng.sample(found, min(count, len(found))))
 
 
-def cut(
-    tape: Tape, first: int, count: int, source: Path, left: Path, rng: random.Random
-) -> None:
+def describe(tape: Tape, at: int) -> str:
+    return f"a cut within {str(tape[at - 1])[:200]}, {at} of {len(tape)}"
+
+
+def cut_often(tape: Tape, first: int, count: int, folder: Path, rng: random.Random) -> None:
+    """Cut a tape of `folder`/store in many places, and look at what each leaves."""
+    left = folder / "left"
     for number, at in enumerate(places(tape, first, count, rng)):
         try:
-            survives(tape[:at], source, left, World(), START_NS * 2, rng, data=number % 5 == 0)
+            cut(tape[:at], left, folder / "store", rng)
+            inspect(left, tape[:at], World(), START_NS * 2, data=number % 5 == 0)
         except BaseException as error:
-            error.add_note(f"a cut within {str(tape[at - 1])[:200]}, {at} of {len(tape)}")
+            error.add_note(describe(tape, at))
             raise
 
 
-def test_a_few_cuts(tmp_path: Path, rng: random.Random) -> None:
-    source, tape = tmp_path / "store", Tape()
+def cut_new_store(folder: Path, steps: int, cuts: int, rng: random.Random) -> None:
+    source = folder / "store"
     Store.init(source, block_bytes=BLOCK_BYTES)
-    tape += standing(source)
-    first = len(tape)
-    work(source, tape, World(), START_NS, 15, rng)
-    assert len(tape) > first + 50
-    cut(tape, first, 12, source, tmp_path / "left", rng)
+    first = len(standing(source))
+    tape = record(source, World(), START_NS, steps, rng)
+    assert len(tape) > first + 3 * steps
+    cut_often(tape, first, cuts, folder, rng)
+
+
+def test_a_few_cuts(tmp_path: Path, rng: random.Random) -> None:
+    cut_new_store(tmp_path, 15, 12, rng)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(4))
+def test_many_cuts(part: int, tmp_path: Path, rng: random.Random) -> None:
+    cut_new_store(tmp_path, 100, 100, rng)
+
+
+@pytest.mark.slow
+def test_cuts_one_after_the_other(tmp_path: Path, rng: random.Random) -> None:
+    """What one cut left is worked on until the next."""
+    source, copy, world = tmp_path / "0", tmp_path / "copy", World()
+    Store.init(source, block_bytes=BLOCK_BYTES)
+    for number in range(1, 31):
+        clock_ns = START_NS + number * 10_000 * SECOND
+        first = len(standing(source))
+        tape = record(source, world, clock_ns, 20, rng)
+        (at,) = places(tape, first, 1, rng)
+        left = tmp_path / str(number)
+        cut(tape[:at], left, source, rng)
+        shutil.copytree(left, copy)
+        try:
+            world = inspect(copy, tape[:at], world, clock_ns + 5000 * SECOND)
+        except BaseException as error:
+            error.add_note(f"round {number}: {describe(tape, at)}")
+            raise
+        shutil.rmtree(copy)
+        shutil.rmtree(source)
+        source = left
+
+
+@needs_strace
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(2))
+def test_cuts_of_what_the_kernel_was_told(part: int, tmp_path: Path, rng: random.Random) -> None:
+    """The same with LMDB's own writes, from before the store was made."""
+    source, left = tmp_path / "source", tmp_path / "left"
+    source.mkdir()
+    tape = trace(source, rng.getrandbits(32), 60)
+    for at in places(tape, 0, 120, rng):
+        cut(tape[:at], left, source, rng)
+        made = Note(("made",)) in tape[:at]
+        try:
+            inspect(left / "store", tape[:at], World(), START_NS * 2)
+        except errors.NotAStore:
+            assert not made, describe(tape, at)
+        except BaseException as error:
+            error.add_note(describe(tape, at))
+            raise
