@@ -10,6 +10,7 @@ from __future__ import annotations
 import click
 
 from fsgw.commands import branches, files, history, upkeep
+from fsgw.process import tune
 from fsgw.session import Commands, Session
 
 
@@ -33,6 +34,7 @@ def main(context: click.Context, path: str | None) -> None:
     usage; 3 wrong input, such as an unknown ref; 4 damage, a failing disk, or no room; 5 the store
     is open elsewhere.
     """
+    tune()
     context.obj = Session(path)
 
 

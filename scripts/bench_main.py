@@ -14,6 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from fsgw.process import tune
 from scripts.benchmarks.areas import AREAS, Measure
 from scripts.benchmarks.bench import Bench
 from scripts.benchmarks.rows import Row, as_json, as_table
@@ -52,6 +53,7 @@ def _measure(bench: Bench, measures: list[Measure], *, json: bool) -> list[Row]:
 def main() -> int:
     """Measure what the command line asks for and print it."""
     arguments = _arguments()
+    tune()
     chosen = AREAS[arguments.area]
     measures = [chosen[name] for name in chosen if not arguments.only or name in arguments.only]
     started = time.monotonic()

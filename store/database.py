@@ -17,7 +17,7 @@ from types import TracebackType
 import lmdb
 
 from store import disk
-from store.errors import NoSpace, StorageFailure
+from store.errors import NoSpace, StorageFailure, StoreError
 
 META, REFS, BRANCHES, SNAPSHOTS, LAYER_INFO, LAYERS, OBJECTS, PACKS = range(8)
 TABLES = ("meta", "refs", "branches", "snapshots", "layer_info", "layers", "objects", "packs")
@@ -202,6 +202,7 @@ class Database:
         self._env.close()
         if copied:
             disk.rename(str(draft / DATA_FILE), str(self._directory / DATA_FILE))
+            disk.sync_directory(str(self._directory))
         shutil.rmtree(draft, ignore_errors=True)
 
     def _copy(self, draft: Path) -> bool:
@@ -212,6 +213,7 @@ class Database:
             self._env.copy(str(draft), compact=True)
             with open(draft / DATA_FILE, "rb") as file:
                 os.fsync(file.fileno())
-        except (OSError, lmdb.Error):
+            disk.sync_directory(str(draft))
+        except (OSError, StoreError, lmdb.Error):
             return False
         return True

@@ -6,12 +6,11 @@ compared.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -94,17 +93,6 @@ class Bench:
                 results[side].append((ours, peer)[side]())
             self.say(f"{what}: {turn + 1}/{rounds}: {results[0][-1]:,.5g} / {results[1][-1]:,.5g}")
         return Pair(statistics.median(results[0]), statistics.median(results[1]))
-
-
-@contextlib.contextmanager
-def switch_interval(interval_s: float) -> Iterator[None]:
-    """Let threads take turns as often as the gateway does."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(interval_s)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
 
 
 def size_name(size_bytes: int) -> str:

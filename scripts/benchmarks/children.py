@@ -16,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from fsgw.process import tune
 from scripts.benchmarks.bench import MIB
 from scripts.benchmarks.engine import walk
 from store.reading import ReadJob
@@ -89,4 +90,5 @@ def _memory_bytes() -> dict[str, float]:
 _TASKS: dict[str, Callable[[str, str, str], dict[str, float]]] = {"read": read, "walk": visit}
 
 if __name__ == "__main__":
+    tune()
     print(json.dumps(_TASKS[sys.argv[1]](*sys.argv[2:])))

@@ -18,7 +18,6 @@ from store.tree import Tree
 from store.types import ROOT
 
 BRANCH = "main"
-SWITCH_INTERVAL_S = 0.0005
 
 
 def new_store(path: Path) -> Store:

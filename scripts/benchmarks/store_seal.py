@@ -7,10 +7,9 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from scripts.benchmarks.bench import Bench, switch_interval
+from scripts.benchmarks.bench import Bench
 from scripts.benchmarks.engine import (
     BRANCH,
-    SWITCH_INTERVAL_S,
     Background,
     new_store,
     populate,
@@ -64,7 +63,7 @@ def seal(bench: Bench) -> Iterator[Row]:
 
 def _sealing(store: Store, tree: Tree, inos: Sequence[int], what: str) -> Iterator[Row]:
     idle, busy = Client(tree, inos), Client(tree, inos)
-    with switch_interval(SWITCH_INTERVAL_S), Background(store) as background:
+    with Background(store) as background:
         idle.call_while(lambda: len(idle.delays_ms) < _IDLE_CALLS)
         started = time.perf_counter()
         busy.call_while(background.poll)
