@@ -8,6 +8,7 @@ the higher).
 
 from __future__ import annotations
 
+import heapq
 import struct
 from collections.abc import Iterable, Iterator
 from operator import itemgetter
@@ -22,6 +23,7 @@ _PUT, _DELETE_RANGE, _TRIM = 1, 2, 3
 _OP = struct.Struct(">BBII")
 _TRIM_KEY = struct.Struct(">QQQQ")
 _key_of = itemgetter(0)
+_SORTED_AT_ONCE = 10_000
 
 
 class Batch:
@@ -61,8 +63,20 @@ class Batch:
         for trim in self.trims:
             _apply_trim(writer, trim)
         for table, items in self.puts.items():
-            items.sort(key=_key_of)
-            writer.put_many(table, _grown(writer, items) if table == db.PACKS else items)
+            news = _grown(writer, items) if table == db.PACKS else items
+            writer.put_many(table, _by_key(news))
+
+
+def _by_key(items: list[tuple[bytes, Buffer]]) -> Iterator[tuple[bytes, Buffer]]:
+    """The items in the order of their keys, those of equal keys in theirs.
+
+    Sorted in runs: one call that sorts all of a large batch would hold up the other threads.
+    """
+    runs = [
+        sorted(items[at : at + _SORTED_AT_ONCE], key=_key_of)
+        for at in range(0, len(items), _SORTED_AT_ONCE)
+    ]
+    return heapq.merge(*runs, key=_key_of) if len(runs) != 1 else iter(runs[0])
 
 
 def _grown(writer: db.Writer, sizes: list[tuple[bytes, Buffer]]) -> list[tuple[bytes, Buffer]]:

@@ -18,6 +18,8 @@ from store.types import Problem
 _PATHS_MAX = 4
 _DATA_KINDS = frozenset((keys.SYMLINK, keys.XATTR))
 
+INO_LAST = (1 << 64) - 1
+
 Lost = tuple[bytes, int, int]  # a damaged node, first and last inode number that it may have held
 
 
@@ -28,6 +30,7 @@ class Hits:
         """`objects`: the damaged ones, which may still become more."""
         self._objects = objects
         self._paths: dict[bytes, dict[str, None]] = {}
+        self._ranges: dict[bytes, dict[str, None]] = {}
 
     def note(self, label: str, tree: Tree, group: Group) -> None:
         """Note which damaged chunks an inode refers to."""
@@ -38,6 +41,12 @@ class Hits:
         for oid in {value[1:] for value in values if value[:1] == b"\1"}:
             if oid in self._objects:
                 self._add(oid, f"{label}:{path_text(tree, group.ino)}")
+
+    def lost(self, label: str, lost: Sequence[Lost]) -> None:
+        """Note the damaged nodes of a point's map."""
+        for oid, first, last in lost:
+            what = f"inodes {first} to {last}" if first or last != INO_LAST else "all"
+            self._ranges.setdefault(oid, {})[f"{what} of {label}"] = None
 
     def explain(self, label: str, tree: Tree, group: Group, lost: Sequence[Lost]) -> None:
         """Note an inode of a map that lost nodes: what it lost itself, and what it leads to."""
@@ -59,11 +68,20 @@ class Hits:
 
     def of(self, oid: bytes) -> str:
         """What an object hits, in words."""
-        paths = list(self._paths.get(oid, ()))
-        if not paths:
+        found = [
+            text
+            for texts in (self._ranges.get(oid), self._paths.get(oid))
+            if texts
+            for text in _few(list(texts))
+        ]
+        if not found:
             return "no file of a branch or snapshot is known to need it"
-        more = len(paths) - _PATHS_MAX
-        return f"hits {', '.join(paths[:_PATHS_MAX])}" + (f" and {more} more" if more > 0 else "")
+        return f"hits {', '.join(found)}"
+
+
+def _few(texts: list[str]) -> list[str]:
+    more = len(texts) - _PATHS_MAX
+    return [*texts[:_PATHS_MAX], f"{more} more"] if more > 0 else texts
 
 
 def path_text(tree: Tree, ino: int) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from store import keys
+from store.check_hits import INO_LAST
 from store.errors import Damaged, StorageFailure
 from store.node import Node, NodeSource
 from store.prolly_build import SHAPE, boundaries
@@ -73,7 +74,7 @@ class Nodes:
     def lost(self, root: bytes) -> list[tuple[bytes, int, int]]:
         """Damaged nodes of a map, each with the first and last inode number that it may hold."""
         found: list[tuple[bytes, int, int]] = []
-        todo = [(root, 0, (1 << 64) - 1)]
+        todo = [(root, 0, INO_LAST)]
         while todo:
             oid, first, last = todo.pop()
             if oid in self.damaged:

@@ -35,6 +35,7 @@ class Packs:
         self._files = PackReader(engine.packs.directory)
         self._unreferred: list[Problem] = []
         self._found = 0  # records where the index says that they are
+        self._good: dict[int, set[bytes]] = {}  # those of packs that a walk over headers objects to
         self.damaged: dict[bytes, Problem] = {}  # objects that the index knows, and what is wrong
         self.zero_ended: set[bytes] = set()  # chunks whose last byte is zero (with data only)
 
@@ -67,6 +68,7 @@ class Packs:
     def _pack(self, number: int, size: int) -> Iterator[Problem]:
         engine, where = self._engine, f"pack {number:08x}"
         flaws: list[tuple[int, str]] = []
+        good: set[bytes] = set()
         on_disk = _size_of(pack_path(engine.packs.directory, number))
         if 0 <= on_disk < size:  # P2
             yield Problem(where, f"has {on_disk} bytes, {size} are known to have been written")
@@ -79,20 +81,23 @@ class Packs:
             ):
                 if location.offset >= size:  # P3: what lies there was never referred to
                     break
-                self._record(oid, location)
+                if self._record(oid, location):
+                    good.add(oid)
         except StorageFailure as error:
             yield Problem(where, str(error))
+        self._found += len(good)
         for at, what in flaws:
             if at < size:
+                self._good[number] = good
                 yield Problem(f"{where} offset {at}", what)
 
-    def _record(self, oid: bytes, location: Location) -> None:
+    def _record(self, oid: bytes, location: Location) -> bool:
+        """Look at a record; says whether the index refers to it."""
         engine = self._engine
         referred = engine.index.find(oid, engine.reader) == location
-        self._found += referred
         self._advance(1)
         if not self._data:
-            return
+            return referred
         try:
             self._verify(oid, location)  # P5
         except StorageFailure as error:
@@ -102,6 +107,7 @@ class Packs:
             else:
                 what = f"{problem.what}; the index knows no such record"
                 self._unreferred.append(problem._replace(what=what))
+        return referred
 
     def _verify(self, oid: bytes, location: Location) -> None:
         data = self._files.read(oid, location)
@@ -132,6 +138,11 @@ class Packs:
                 self._files.read_stored(oid, location)
             except StorageFailure as error:
                 self.damaged[oid] = problem_of(error, location.kind)
+                continue
+            good = self._good.get(location.pack)
+            if good is not None and oid not in good:
+                what = f"{kind_name(location.kind)}: the header is damaged, the payload is not"
+                self.damaged[oid] = Problem(place(oid, location), what)
 
     def _entries(self) -> Iterator[tuple[bytes, Location]]:
         """All that the index knows, recent changes in front of the database."""

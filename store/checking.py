@@ -129,6 +129,7 @@ class _Check:
         lost = self._nodes.lost(chain.root) if self._nodes.damaged else []
         if lost:
             # What is left of the map does not agree with itself: only say what is lost.
+            self._hits.lost(point.label, lost)
             for group in view.groups():
                 self._hits.explain(point.label, tree, group, lost)
             return

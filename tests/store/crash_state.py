@@ -63,10 +63,10 @@ class Worlds:
     def __init__(self) -> None:
         self._seen: dict[int, tuple[Model, Any]] = {}
 
-    def state_of(self, world: World) -> State:
-        """The state in which a restart finds a world."""
+    def state_of(self, world: World, *, held: bool = False) -> State:
+        """The state in which a restart finds a world, or with `held` the one that it is in."""
         found: State = {}
-        for name, branch in world.restarted().branches.items():
+        for name, branch in (world if held else world.restarted()).branches.items():
             found[name] = (branch.id, branch.head, branch.tree.quota, _of_model(branch.tree))
             for key, saved in branch.snapshots.items():
                 ref = f"{name}@{key}"

@@ -124,7 +124,8 @@ def inspect(
     history = [report[1] for report in reports if report[0] == "op"]
     durable = max((r[1] for r in reports if r[0] == "ack"), default=0)
     with Store.open(left, options(clock_ns)) as store:
-        assert store.check(data=data) == []
+        problems = store.check(data=data)
+        assert not problems, problems
         return matching(store, world.copy(), history, durable)
 
 

@@ -143,8 +143,8 @@ class _Reader:
             return
         durable = descriptor in self._durable
         if name.startswith("pwrite"):
-            last = arguments.rpartition("]")[2] if "]" in arguments else arguments[-200:]
-            numbers = re.findall(r", (\w+)", last)
+            behind = arguments.rpartition("]" if "iov_base" in arguments else '"')[2]
+            numbers = re.findall(r", (\w+)", behind)
             durable = durable or "RWF_DSYNC" in numbers
             offset = int(numbers[1])
         else:

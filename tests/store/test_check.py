@@ -543,6 +543,11 @@ def _layer(world: World, attribute: str, value: object) -> None:
     setattr(world.tree.chain.top, attribute, value)
 
 
+def _younger_parent(world: World) -> None:
+    engine = world.store.engine
+    _layer(world, "parent", engine.new_layer(None, world.store.empty_root, Usage(0, 0)))
+
+
 def _orphan_parent(world: World) -> None:
     top = world.tree.chain.top
     assert top is not None
@@ -582,7 +587,7 @@ TABLE_BREAKS: list[Break] = [
     ("C1", "is missing", lambda w: _commit(w, parents=(bytes(31) + b"1",))),
     ("C1", "below snapshot kept", lambda w: _snapshot(w, parent_commit=w.store.empty_root)),
     ("F13", "the root is no directory", lambda w: _head(w, root_ino=w.ino["small"])),
-    ("L1", "live or younger", lambda w: _layer(w, "parent", w.tree.chain.top)),
+    ("L1", "live or younger", _younger_parent),
     ("L1", "missing, live", _orphan_parent),
     ("L2", "sealed and still live", lambda w: _layer(w, "root", w.store.empty_root)),
     ("L2", "stands on nothing", lambda w: _layer(w, "parent", None)),
