@@ -118,7 +118,8 @@ class FlushJob:
             if self._writer is not None:
                 self._writer.undo()
             for part in self._parts:
-                part.mem.put_back(part.changes, engine.pages_per_block)
+                if part.layer in engine.layers:
+                    part.mem.put_back(part.changes, engine.pages_per_block)
             engine.put_back(self._tables, self._objects)
             engine.garbage_fresh |= self._garbage
             raise self.error

@@ -211,9 +211,9 @@ class History(Points):
         Raises UnknownRef, InvalidRef, RefExists, InvalidArgument; then none is taken.
         """
         now = self._engine.now()
-        name = time_name(now) if name is None else check_name(name)
         if len(set(branches)) != len(branches) or not branches:
             raise InvalidArgument("name each branch once, and at least one")
+        name = self._free_name(time_name(now), branches) if name is None else check_name(name)
         for branch in branches:
             if self.refs.get(tag_ref(self.head(branch).branch, name)) is not None:
                 raise RefExists(f"branch {branch!r} has a snapshot {name!r}")
@@ -224,6 +224,15 @@ class History(Points):
             frozen = self._freeze(branch)
             taken.append(self._record(branch, frozen, name, message, who, committer))
         return [self.snapshot_info(number) for number in taken]
+
+    def _free_name(self, wanted: str, branches: Sequence[str]) -> str:
+        """The wanted name, or with a number behind it, that no snapshot of the branches has."""
+        numbers = [self.head(branch).branch for branch in branches]
+        name, count = wanted, 1
+        while any(self.refs.get(tag_ref(number, name)) is not None for number in numbers):
+            count += 1
+            name = f"{wanted}-{count}"
+        return name
 
     def _record(
         self, branch: str, frozen: Layer, name: str, message: str, author: Who, committer: Who
@@ -292,7 +301,7 @@ class History(Points):
         if point.layer is not None and not point.layer.frozen and point.layer is not frozen:
             point = self.frozen_point(target)
         self._mark_frozen(frozen, tree)
-        name = "rollback-" + time_name(now)
+        name = self._free_name("rollback-" + time_name(now), [branch])
         who = Who("fsgw", now)
         message = f"before rollback to {target}"
         kept = self._record(branch, frozen, name, message, who, who)

@@ -29,6 +29,13 @@ from store.pack_writer import PackWriter
 PACK_BYTES_MAX = 256 * 1024 * 1024
 
 
+class _Unknown:
+    """Stands for an object that a part of the index says nothing of."""
+
+
+_UNKNOWN = _Unknown()
+
+
 class Index:
     """Object id -> Location: recent changes in memory in front of the database."""
 
@@ -40,10 +47,13 @@ class Index:
 
     def find(self, oid: bytes, reader: db.Reader) -> Location | None:
         """Where an object lies, None if it is not stored."""
-        if oid in self._recent:
-            return self._recent[oid]
-        if oid in self._checkpointing:
-            return self._checkpointing[oid]
+        # One call each: beside the main thread, a part may be emptied between two. What has left
+        # memory is in the database, for a view that is new enough (ObjectReader.location).
+        found: Location | _Unknown | None = self._recent.get(oid, _UNKNOWN)
+        if found is _UNKNOWN:
+            found = self._checkpointing.get(oid, _UNKNOWN)
+        if not isinstance(found, _Unknown):
+            return found
         value = reader.get(db.OBJECTS, oid)
         return None if value is None else Location.from_bytes(value)
 

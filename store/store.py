@@ -168,9 +168,12 @@ class Store:
         self._checkpoint()
 
     def _checkpoint(self) -> None:
+        again = self._engine.checkpointing is not None  # that one has only what was then
         job = self._engine.begin_checkpoint()
         job.run()
         job.finish()
+        if again:
+            self._checkpoint()
 
     def background_job(self) -> Job | None:
         """The next piece of background work, None where there is none (now).

@@ -15,8 +15,8 @@ import queue
 import random
 import stat
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Generator
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from store import errors
 from store.store import Options, Store
@@ -24,7 +24,7 @@ from store.types import ROOT, Quota, RenameHow, SetAttr
 from tests.store.model import Model
 from tests.store.model_jobs import Clock
 from tests.store.model_nodes import Node
-from tests.store.model_steps import MAKING, Fill, clue, plain
+from tests.store.model_steps import MAKING, clue, plain
 from tests.store.model_world import Branch, Saved, World
 
 BLOCK_BYTES = 8192
@@ -66,6 +66,16 @@ STORE_STEPS = {
 }
 
 
+class Fill(NamedTuple):
+    """File data: `length` bytes that `seed` stands for."""
+
+    length: int
+    seed: int
+
+    def data(self) -> bytes:
+        return random.Random(self.seed).randbytes(self.length)
+
+
 class Op(NamedTuple):
     """One step: a call of a tree (with its branch) or of the store, and what came of it that the
     model cannot know: times, numbers, names."""
@@ -78,6 +88,7 @@ class Op(NamedTuple):
 
 # The store was closed and opened again: nothing is held any more.
 RESTART = Op("restart", "", ())
+T = TypeVar("T")
 Report = Callable[[tuple[Any, ...]], None]
 
 
@@ -218,7 +229,7 @@ class Load:
         self.failures = 0  # jobs and steps that the disk refused
         runner = Thread if threads else Inline
         self._flusher, self._worker = runner(), runner()
-        self._collection: Iterator[Job] | None = None
+        self._collection: Generator[Job, None, None] | None = None
 
     def run(self, steps: int) -> None:
         """Do so many steps, with jobs in between."""
@@ -252,7 +263,7 @@ class Load:
         if self._collection is not None:
             self._begin(self._next_of_collection)
         elif chance > 1 - self._gc_chance:
-            self._collection = self.store.gc_steps(lambda result: None)
+            self._collection = self._jobs_of_gc()
         elif chance > 0.5:
             self._begin(self.store.background_job)
 
@@ -273,34 +284,38 @@ class Load:
             self._report(("job", type(job).__name__))
             self._worker.start(job, lambda: None)
 
+    def _jobs_of_gc(self) -> Generator[Job, None, None]:
+        yield from self.store.gc_steps(lambda result: None)
+
     def _next_of_collection(self) -> Job | None:
         assert self._collection is not None
         if self._flusher.job is not None:
             self._finish(self._flusher)  # or the collection's next job might be to wait for it
-        try:
-            return next(self._collection)
-        except StopIteration:
+        failures = self.failures
+        job = self._try(lambda: next(self._collection or iter(()), None))
+        if job is None or self.failures > failures:
             self._collection = None
-            return None
+        return job
 
     def _finish(self, runner: Runner) -> None:
         """Wait for a job and take over its outcome."""
         runner.join()
         job, runner.job = runner.job, None
         assert job is not None
+        failures = self.failures
         self._try(job.finish)
+        if self.failures > failures and runner is self._worker and self._collection is not None:
+            self._collection.close()  # it goes no further; the next one begins anew
+            self._collection = None
 
-    def _try(self, call: Callable[[], Job | None]) -> Job | None:
-        """Call; where the disk refuses, a collection under way is given up."""
+    def _try(self, call: Callable[[], T | None]) -> T | None:
+        """Call; None where the disk refuses."""
         try:
             return call()
         except (errors.NoSpace, errors.StorageFailure) as error:
             if not self._tolerant or isinstance(error, errors.Damaged):
                 raise
             self.failures += 1
-            if self._worker.job is None and self._collection is not None:
-                self._collection.close()  # type: ignore[attr-defined]
-                self._collection = None
             return None
 
     def finish_jobs(self) -> None:
@@ -320,7 +335,7 @@ class Load:
             op = op._replace(facts=self._call(op))
         except errors.Busy:
             self.finish_jobs()
-            self._try(self.store.flush)  # type: ignore[arg-type]
+            self._try(self.store.flush)
             return
         except errors.NoSpace:
             if not self._tolerant:

@@ -1,12 +1,7 @@
-"""Steps to run on a tree and on its model: a table of operations, and how answers are compared.
-
-An operand that means "one of the inodes there are" is a `Pick`, so that a step reads the same
-whatever came before it, and can be run again on another store.
-"""
+"""Steps to run on a tree and on its model: the table of operations, and how answers compare."""
 
 from __future__ import annotations
 
-import random
 import stat
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,7 +12,6 @@ from store import errors
 from store.tree import Tree
 from store.types import (
     ROOT,
-    Caller,
     Change,
     CreateHow,
     Data,
@@ -27,31 +21,12 @@ from store.types import (
     Removed,
     Renamed,
     RenameHow,
-    SetAttr,
-    SetTime,
     XattrHow,
 )
+from tests.store import model_operands as draw
 from tests.store.model import Model
 from tests.store.model_nodes import Node
-
-
-class Pick(NamedTuple):
-    """The `nth` inode (counted round and round) among those of a kind."""
-
-    kind: str
-    nth: int
-
-
-class Fill(NamedTuple):
-    """Data: `length` bytes out of `seed`; 0 gives zeros, 1 text that packs well."""
-
-    length: int
-    seed: int
-
-    def data(self) -> bytes:
-        if self.seed > 1:
-            return random.Random(self.seed).randbytes(self.length)
-        return (b"\0" if not self.seed else b"some text, ").ljust(self.length, b"o")[: self.length]
+from tests.store.model_operands import Fill, Pick, resolve
 
 
 class Step(NamedTuple):
@@ -59,123 +34,85 @@ class Step(NamedTuple):
 
     operation: str
     operands: tuple[Any, ...]
-    options: dict[str, Any]
+    options: dict[str, Any] = {}  # noqa: RUF012 - never changed
 
 
-KINDS: dict[str, Callable[[Model], list[int]]] = {
-    "directory": lambda m: [node.ino for node in m.known() if node.is_dir],
-    "file": lambda m: [node.ino for node in m.known() if stat.S_ISREG(node.mode)],
-    "any": lambda m: [*(node.ino for node in m.known()), *m.gone[-2:]],
-    "held": lambda m: list(m.holds),
+Operands = tuple[st.SearchStrategy[Any], ...]
+SOMETIMES_SIZE = st.none() | draw.SIZE
+CREATE: tuple[dict[str, st.SearchStrategy[Any]], ...] = (
+    {"how": st.just(CreateHow.GUARDED), "size": SOMETIMES_SIZE},
+    {"how": st.just(CreateHow.UNCHECKED), "size": SOMETIMES_SIZE},
+    {"how": st.just(CreateHow.EXCLUSIVE), "verifier": st.sampled_from((1, 2))},
+)
+OPTIONS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+    "create": st.one_of([st.fixed_dictionaries(given) for given in CREATE]),
+    "setattr": st.sampled_from(({},) * 9 + ({"guard_ctime_ns": 7},)),
+}
+
+READING: dict[str, list[Operands]] = {
+    "lookup": [(draw.CALLER, draw.OLD), (draw.CALLER, draw.DOTTED)],
+    "getattr": [(draw.ANY,)],
+    "access": [(draw.CALLER, draw.ANY, st.integers(0, 7))],
+    "readlink": [(draw.CALLER, draw.picks("symlink"))],
+    "read": [(draw.OPENED, draw.FILE, draw.OFFSET, draw.LENGTH)],
+    "seek_data": [(draw.FILE, draw.OFFSET)],
+    "seek_hole": [(draw.FILE, draw.OFFSET)],
+    "getxattr": [(draw.CALLER, draw.picks("tagged"), draw.XATTR)],
+    "listxattr": [(draw.CALLER, draw.picks("tagged"))],
+}
+MAKING: dict[str, list[Operands]] = {
+    "create": [(draw.CALLER, draw.NEW, draw.ANY_MODE), (draw.CALLER, draw.OLD, draw.ANY_MODE)],
+    "mkdir": [(draw.CALLER, draw.NEW, draw.MODE)],
+    "mknod": [(draw.CALLER, draw.NEW, draw.NODE_MODE, draw.INDEX, draw.INDEX)],
+    "symlink": [(draw.CALLER, draw.NEW, draw.TARGET)],
+}
+RENAME_HOW = st.sampled_from(RenameHow)
+CHANGING: dict[str, list[Operands]] = {
+    "link": [(draw.CALLER, draw.OTHER, draw.NEW)],
+    "unlink": [(draw.CALLER, draw.entries("other"))],
+    "rmdir": [(draw.CALLER, draw.entries("empty")), (draw.CALLER, draw.DOTTED)],
+    "rename": [
+        (draw.CALLER, draw.OLD, draw.NEW, RENAME_HOW),
+        (draw.CALLER, draw.OLD, draw.OLD, RENAME_HOW),
+        (draw.CALLER, draw.entries("directory"), draw.DOTTED, RENAME_HOW),
+    ],
+    "write": [(draw.OPENED, draw.FILE, draw.OFFSET, draw.FILL)],
+    "setattr": [(draw.CALLER, draw.ANY, draw.CHANGE), (draw.CALLER, draw.FILE, draw.RESIZE)],
+    "setxattr": [(draw.CALLER, draw.ANY, draw.XATTR, draw.VALUE, st.sampled_from(XattrHow))],
+    "removexattr": [(draw.CALLER, draw.picks("tagged"), draw.XATTR)],
+    "hold": [(draw.ANY,)],
+    "release": [(draw.HELD,)],
 }
 
 
-def pick_inode(model: Model, pick: Pick) -> int:
-    """The inode number that a pick means now; the root's where there is none of the kind."""
-    choices = sorted(KINDS[pick.kind](model)) or [model.root]
-    return choices[pick.nth % len(choices)]
+def steps(table: dict[str, list[Operands]]) -> st.SearchStrategy[Step]:
+    """Calls of the operations of a table."""
+    calls: list[st.SearchStrategy[Step]] = []
+    for operation, forms in table.items():
+        options = OPTIONS.get(operation, st.just({}))
+        calls += [
+            st.builds(Step, st.just(operation), st.tuples(*operands), options) for operands in forms
+        ]
+    return st.one_of(calls)
 
 
-# --- strategies -----------------------------------------------------------------------------------
+READS = steps(READING)
+CHANGES = steps(MAKING | CHANGING)
 
-INDEX = st.integers(0, 40)
-EDGES = (0, 4096, 8192, 12288, 16384, 32768)
-FAR = (2**31, 2**40, 2**63 - 1)
-
-
-def picks(kind: str) -> st.SearchStrategy[Pick]:
-    """Mostly of the kind, now and then any inode at all."""
-    right = st.builds(Pick, st.just(kind), INDEX)
-    return st.one_of(right, right, right, st.builds(Pick, st.just("any"), INDEX))
-
-
-def around(*edges: int) -> st.SearchStrategy[int]:
-    """Numbers at and beside the edges."""
-    near = st.builds(int.__add__, st.sampled_from(edges), st.sampled_from((0, 0, -1, 1, 100)))
-    return near.map(lambda number: max(0, min(number, 2**63)))
-
-
-GOOD_NAMES = (b"a", b"b", b"c", b"d", b"e", b"\xff\xfe", b"n" * 255)
-BAD_NAMES = (b"", b"a/b", b"a\0b", b"n" * 256)
-NAME = st.one_of(*[st.sampled_from(GOOD_NAMES)] * 7, st.sampled_from(BAD_NAMES))
-CALLER = st.sampled_from((ROOT, ROOT, Caller(1000, 1000, frozenset({2000})), Caller(1001, 1001)))
-MODE = st.sampled_from((0o777, 0o755, 0o644, 0o600, 0o1777, 0o000))
-ANY_MODE = MODE | st.sampled_from((0o2775, 0o2664, 0o4755, 0o6777))
-DIRECTORY, FILE, ANY = picks("directory"), picks("file"), picks("any")
-HELD = st.builds(Pick, st.just("held"), INDEX)
-OFFSET = st.one_of(around(*EDGES), around(*EDGES), around(*FAR))
-LENGTH = around(*EDGES)
-SIZE = st.one_of(around(*EDGES), around(*EDGES), around(*FAR))
-FILL = st.builds(Fill, LENGTH, st.integers(0, 4))
-ID = st.sampled_from((0, 1000, 1001, 2000))
-TIME = st.sampled_from((SetTime.NOW, 0, -1, 10**18 + 1))
-
-
-def changes(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[SetAttr]:
-    """Settings of just these attributes."""
-    return st.fixed_dictionaries(fields).map(lambda given: SetAttr(**given))
-
-
-CHANGE = st.one_of(
-    changes(size=SIZE),
-    changes(mode=ANY_MODE),
-    changes(uid=st.none() | ID, gid=ID),
-    changes(atime_ns=st.none() | TIME, mtime_ns=TIME),
-    changes(mode=ANY_MODE, uid=ID, size=LENGTH, mtime_ns=TIME),
-)
-TARGET = st.sampled_from((b"a", b"/a/b", b"../c", Fill(300, 1), Fill(4095, 1), Fill(4096, 1)))
-NODE_MODE = st.builds(
-    int.__or__, MODE, st.sampled_from((stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK))
-)
-XATTR = st.sampled_from((b"user.a", b"user.b", b"trusted.c", b"other.d", b"user." + b"n" * 251))
-VALUE = st.sampled_from((b"", b"one", *(Fill(n, 1) for n in (300, 5000, 65536, 65537))))
-
-Options = st.SearchStrategy[dict[str, Any]]
-NO_OPTIONS: Options = st.just({})
-SOMETIMES_SIZE = st.none() | SIZE
-CREATE: Options = st.one_of(
-    st.fixed_dictionaries({"how": st.just(CreateHow.GUARDED), "size": SOMETIMES_SIZE}),
-    st.fixed_dictionaries({"how": st.just(CreateHow.UNCHECKED), "size": SOMETIMES_SIZE}),
-    st.fixed_dictionaries(
-        {"how": st.just(CreateHow.EXCLUSIVE), "verifier": st.sampled_from((1, 2))}
-    ),
-)
-GUARD: Options = st.fixed_dictionaries({"guard_ctime_ns": st.sampled_from((None, None, None, 7))})
-
-OPERATIONS: dict[str, tuple[tuple[st.SearchStrategy[Any], ...], Options]]
-OPERATIONS = {
-    "lookup": ((CALLER, DIRECTORY, NAME | st.sampled_from((b".", b".."))), NO_OPTIONS),
-    "getattr": ((ANY,), NO_OPTIONS),
-    "access": ((CALLER, ANY, st.integers(0, 7)), NO_OPTIONS),
-    "readlink": ((CALLER, ANY), NO_OPTIONS),
-    "read": ((CALLER | st.none(), FILE, OFFSET, LENGTH), NO_OPTIONS),
-    "seek_data": ((FILE, OFFSET), NO_OPTIONS),
-    "seek_hole": ((FILE, OFFSET), NO_OPTIONS),
-    "getxattr": ((CALLER, ANY, XATTR), NO_OPTIONS),
-    "listxattr": ((CALLER, ANY), NO_OPTIONS),
-    "create": ((CALLER, DIRECTORY, NAME, ANY_MODE), CREATE),
-    "mkdir": ((CALLER, DIRECTORY, NAME, MODE), NO_OPTIONS),
-    "mknod": ((CALLER, DIRECTORY, NAME, NODE_MODE, INDEX, INDEX), NO_OPTIONS),
-    "symlink": ((CALLER, DIRECTORY, NAME, TARGET), NO_OPTIONS),
-    "link": ((CALLER, ANY, DIRECTORY, NAME), NO_OPTIONS),
-    "unlink": ((CALLER, DIRECTORY, NAME), NO_OPTIONS),
-    "rmdir": ((CALLER, DIRECTORY, NAME | st.sampled_from((b".", b".."))), NO_OPTIONS),
-    "rename": ((CALLER, DIRECTORY, NAME, DIRECTORY, NAME, st.sampled_from(RenameHow)), NO_OPTIONS),
-    "write": ((CALLER | st.none(), FILE, OFFSET, FILL), NO_OPTIONS),
-    "setattr": ((CALLER, ANY, CHANGE), GUARD),
-    "setxattr": ((CALLER, ANY, XATTR, VALUE, st.sampled_from(XattrHow)), NO_OPTIONS),
-    "removexattr": ((CALLER, ANY, XATTR), NO_OPTIONS),
-    "hold": ((ANY,), NO_OPTIONS),
-    "release": ((HELD,), NO_OPTIONS),
-}
-READING = set(list(OPERATIONS)[:9])
-MAKING = {"create", "mkdir", "mknod", "symlink"}
-
-
-def steps(operation: str) -> st.SearchStrategy[Step]:
-    """Calls of one operation."""
-    operands, options = OPERATIONS[operation]
-    return st.builds(Step, st.just(operation), st.tuples(*operands), options)
+A, B, C = (Pick("directory", n) for n in (1, 2, 3))
+TOP = Pick("directory", 0)
+PLANTED = [  # what every branch begins with, so that steps have something to work on
+    Step("mkdir", (ROOT, TOP, b"a", 0o777)),
+    Step("mkdir", (ROOT, TOP, b"b", 0o1777)),
+    Step("mkdir", (ROOT, A, b"c", 0o755)),
+    Step("create", (ROOT, A, b"f", 0o666)),
+    Step("write", (ROOT, Pick("file", 0), 100, Fill(20_000, 2))),
+    Step("create", (draw.ANN, B, b"g", 0o644)),
+    Step("write", (ROOT, Pick("file", 1), 40_000, Fill(300, 1))),
+    Step("setxattr", (ROOT, Pick("file", 1), b"user.a", b"one", XattrHow.SET)),
+    Step("link", (ROOT, Pick("file", 0), C, b"h")),
+    Step("symlink", (ROOT, TOP, b"s", b"a/f")),
+]
 
 
 # --- running and comparing ------------------------------------------------------------------------
@@ -188,7 +125,7 @@ def perform(tree: Tree, model: Model, step: Step) -> object:
     """
     if step.operation == "release" and not model.holds:
         return None
-    operands = [resolve(model, operand) for operand in step.operands]
+    operands = [value for operand in step.operands for value in resolve(model, operand)]
     got = outcome(getattr(tree, step.operation), *operands, **step.options)
     if got is errors.Busy:
         raise errors.Busy
@@ -196,12 +133,6 @@ def perform(tree: Tree, model: Model, step: Step) -> object:
     expected = outcome(getattr(model, step.operation), *operands, **step.options)
     assert got == expected, f"{step} answered\n{got}, not\n{expected}"
     return got
-
-
-def resolve(model: Model, operand: object) -> object:
-    if isinstance(operand, Pick):
-        return pick_inode(model, operand)
-    return operand.data() if isinstance(operand, Fill) else operand
 
 
 def outcome(call: Callable[..., object], *operands: object, **options: object) -> object:

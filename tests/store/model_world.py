@@ -56,6 +56,9 @@ class World:
             branch.tree = branch.tree.restarted()
         return twin
 
+    def has_snapshots(self) -> bool:
+        return any(branch.snapshots for branch in self.branches.values())
+
     def forget(self, gone: Saved) -> None:
         """What stood on a snapshot that is deleted stands on its parent."""
         for branch in self.branches.values():

@@ -72,16 +72,15 @@ class _Reader:
         self._at: dict[str, int] = {}  # by descriptor: the offset of the next plain write
         self._durable: set[str] = set()  # descriptors opened with O_DSYNC
         self._tape: Tape = []
-        self._told = b""
 
     def read(self, calls: Iterator[str]) -> Tape:
         for call in calls:
             match = re.fullmatch(r"(\w+)\((.*)\)\s+= (-?\d+|\?)(<.*>)?( .*)?", call, re.DOTALL)
             assert match, call[:200]
             name, arguments, result = match[1], match[2], match[3]
-            if self._place in call or self._reports in call:
-                if not result.startswith("-"):
-                    self._take(name, arguments, result)
+            ours = self._place in call or self._reports in call
+            if ours and not result.startswith("-"):
+                self._take(name, arguments, result)
         return self._tape
 
     def _take(self, name: str, arguments: str, result: str) -> None:
@@ -112,7 +111,9 @@ class _Reader:
             case _:
                 raise AssertionError(f"{name}({arguments[:200]}")
 
-    def _add(self, op: Any, path: str, offset: int = 0, data: bytes = b"", target: str = "") -> None:
+    def _add(
+        self, op: Any, path: str, offset: int = 0, data: bytes = b"", target: str = ""
+    ) -> None:
         if path == self._place or path.startswith(self._place + "/"):
             self._tape.append(Event(op, path, offset, data, target))
             self._names.add(path)
@@ -167,7 +168,7 @@ def _paths(arguments: str) -> list[str]:
 
 
 def _bytes(text: str) -> bytes:
-    data, _ = codecs.escape_decode(text.encode("ascii"))  # type: ignore[attr-defined]
+    data, _ = codecs.escape_decode(text.encode("ascii"))
     assert isinstance(data, bytes)
     return data
 
