@@ -42,7 +42,7 @@ class Nodes:
                     node.verify()  # M2
                     _hold(oid, node, said)
             except StorageFailure as error:
-                self.damaged[oid] = error
+                self.damaged[oid] = error  # M1
                 self._closed[oid] = True  # unknown; the damage itself is reported
                 continue
             if node.level and not below_done:

@@ -93,6 +93,13 @@ class Engine:
 
     def _open(self, options: Options) -> None:
         self.database = db.Database(self.path / directory.META)
+        try:
+            self._load(options)
+        except BaseException:
+            self.database.close(compact=False)
+            raise
+
+    def _load(self, options: Options) -> None:
         self.packs = Packs(self.path / directory.PACKS, self.identity.id)
         self.journal = Journal(str(self.path / directory.JOURNAL), self.identity.id)
         self._replay()

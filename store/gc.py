@@ -22,7 +22,7 @@ from store import database as db
 from store import faults, reach
 from store.errors import Damaged, StoreError
 from store.objects import ObjectReader, ObjectWriter
-from store.pack import Location, scan
+from store.pack import FILE_HEADER_BYTES, Location, scan
 from store.records import NO_ID, Commit
 
 if TYPE_CHECKING:
@@ -135,7 +135,8 @@ class MarkJob:
 
     def _weigh(self, number: int, view: ObjectReader) -> PackPlan:
         engine = self._engine
-        size, live_bytes, live, dead, flaws = self._sizes[number], 0, 0, 0, 0
+        size, live_bytes = self._sizes[number], FILE_HEADER_BYTES
+        live = dead = flaws = 0
 
         def flaw(offset: int, what: str) -> None:
             nonlocal flaws
