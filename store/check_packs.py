@@ -101,7 +101,7 @@ class Packs:
         try:
             self._verify(oid, location)  # P5
         except StorageFailure as error:
-            problem = problem_of(error, location.kind)
+            problem = problem_of(oid, error, location.kind)
             if referred:
                 self.damaged[oid] = problem
             else:
@@ -137,7 +137,7 @@ class Packs:
             try:
                 self._files.read_stored(oid, location)
             except StorageFailure as error:
-                self.damaged[oid] = problem_of(error, location.kind)
+                self.damaged[oid] = problem_of(oid, error, location.kind)
                 continue
             good = self._good.get(location.pack)
             if good is not None and oid not in good:
@@ -169,9 +169,9 @@ def place(oid: bytes, location: Location) -> str:
     return f"pack {location.pack:08x} offset {location.offset} object {oid.hex()}"
 
 
-def problem_of(error: StorageFailure, kind: int) -> Problem:
-    """An error from reading an object, which names the place first, as a finding."""
-    where, colon, what = str(error).partition(": ")
-    if not colon:
-        return Problem("object", where)
-    return Problem(where, f"{kind_name(kind)}: {what}")
+def problem_of(oid: bytes, error: StorageFailure, kind: int) -> Problem:
+    """An error from reading an object, which mostly names the place first, as a finding."""
+    where, _, what = str(error).partition(": ")
+    if oid.hex() in where and what:
+        return Problem(where, f"{kind_name(kind)}: {what}")
+    return Problem(f"object {oid.hex()}", f"{kind_name(kind)}: {error}")

@@ -178,7 +178,7 @@ class _Check:
         """What was found damaged, with the files that it hits."""
         found = dict(self._packs.damaged)
         for oid, error in self._nodes.damaged.items():
-            found.setdefault(oid, problem_of(error, NODE))
+            found.setdefault(oid, problem_of(oid, error, NODE))
         for oid, problem in found.items():
             yield problem._replace(what=f"{problem.what}; {self._hits.of(oid)}")
 

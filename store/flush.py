@@ -133,4 +133,4 @@ class FlushJob:
                     mem.settle_block(*item)
         for part in self._parts:
             engine.disposal.add(*part.changes.parts())
-        self._parts = []
+        self._parts, self._stored = [], []

@@ -70,8 +70,8 @@ class Changes:
         return not (self.inodes or self.rows or self.extents or self.pages or self.trims)
 
     def parts(self) -> tuple[dict[Any, Any], ...]:
-        """The dicts that hold it all, for disposal."""
-        return self.inodes, self.rows, self.extents, self.pages, self.trims
+        """The dicts that hold many small things, for disposal; pages are to be freed at once."""
+        return self.inodes, self.rows, self.extents
 
     def cut(self, ino: int, block: int, pages_per_block: int) -> None:
         """Drop data of the inode at or beyond a block and note the trim."""

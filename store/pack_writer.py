@@ -22,7 +22,7 @@ from store.pack import (
 
 # One write takes at most this much: enough that system calls do not count, little enough that
 # what a writer holds in memory does not either.
-_BATCH_BYTES_MAX = 4 * 1024 * 1024
+_BATCH_BYTES_MAX = 512 * 1024
 _BATCH_BUFFERS_MAX = os.sysconf("SC_IOV_MAX") - 2
 # How much is written before the disk is told to begin with it.
 _AHEAD_BYTES = 8 * 1024 * 1024

@@ -20,8 +20,9 @@ from typing import Any
 
 from store import faults
 from store.store import Store
-from tests.store.crash_load import Load, options
+from tests.store.crash_load import Load
 from tests.store.crash_nursery import Life, Told
+from tests.store.crash_steps import options
 
 # --- in the child -----------------------------------------------------------------------------
 

@@ -11,30 +11,21 @@ so that a reader of the reports can tell the same history again (`apply`), witho
 
 from __future__ import annotations
 
-import queue
 import random
 import stat
-import threading
 from collections.abc import Callable, Generator
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from store import errors
-from store.store import Options, Store
+from store.store import Store
 from store.types import ROOT, Quota, RenameHow, SetAttr
+from tests.store.crash_runners import Inline, Job, Runner, Thread
+from tests.store.crash_steps import Fill, Op, apply
 from tests.store.model import Model
-from tests.store.model_jobs import Clock
 from tests.store.model_nodes import Node
 from tests.store.model_steps import MAKING, clue, plain
-from tests.store.model_world import Branch, Saved, World
+from tests.store.model_world import World
 
-BLOCK_BYTES = 8192
-# Small enough that checkpoints, journal segments and packs turn over all the time.
-LIMITS: dict[str, int] = {
-    "dirty_bytes_max": 400_000,
-    "journal_bytes_max": 150_000,
-    "node_cache_bytes": 100_000,
-    "inode_cache_entries": 50,
-}
 BYTES_MAX, INODES_MAX = 400_000, 40  # a tree that holds more is made smaller
 NAMES = (b"a", b"b", b"c", b"d", b"e", b"f", b"\xff\xfe", b"n" * 255)
 BRANCHES = ("main", "one", "two")
@@ -65,143 +56,8 @@ STORE_STEPS = {
     "set_quota": 1,
 }
 
-
-class Fill(NamedTuple):
-    """File data: `length` bytes that `seed` stands for."""
-
-    length: int
-    seed: int
-
-    def data(self) -> bytes:
-        return random.Random(self.seed).randbytes(self.length)
-
-
-class Op(NamedTuple):
-    """One step: a call of a tree (with its branch) or of the store, and what came of it that the
-    model cannot know: times, numbers, names."""
-
-    name: str
-    branch: str
-    operands: tuple[Any, ...]
-    facts: tuple[Any, ...] = ()
-
-
-# The store was closed and opened again: nothing is held any more.
-RESTART = Op("restart", "", ())
 T = TypeVar("T")
 Report = Callable[[tuple[Any, ...]], None]
-
-
-class Job(Protocol):
-    """What flush, background and GC jobs have in common."""
-
-    def run(self) -> None: ...
-    def finish(self) -> None: ...
-
-
-def options(clock_ns: int) -> Options:
-    """Limits as small as they go, and a clock that starts at a time."""
-    clock = Ticking()
-    clock.now = clock_ns
-    return Options(clock=clock, **LIMITS)
-
-
-class Ticking(Clock):
-    """A clock that moves by a microsecond whenever it is read."""
-
-    def __call__(self) -> int:
-        self.now += 1000
-        return self.now
-
-
-# --- telling a step to the world ------------------------------------------------------------------
-
-
-def apply(world: World, op: Op) -> None:
-    """Do a step on the plain world alone."""
-    if op == RESTART:
-        for branch in world.branches.values():
-            branch.tree = branch.tree.restarted()
-        return
-    if op.name in STORE_STEPS:
-        _APPLY[op.name](world, op)
-        return
-    model = world.branches[op.branch].tree
-    model.begin(*op.facts)
-    getattr(model, op.name)(*(x.data() if isinstance(x, Fill) else x for x in op.operands))
-
-
-def _create_branch(world: World, op: Op) -> None:
-    number, root = op.facts
-    model = Model(BLOCK_BYTES)
-    model.adopt_root(root)
-    world.branches[op.branch] = Branch(number, model)
-
-
-def _delete_branch(world: World, op: Op) -> None:
-    for saved in world.branches[op.branch].snapshots.values():
-        world.forget(saved)
-    del world.branches[op.branch]
-
-
-def _rename_branch(world: World, op: Op) -> None:
-    world.branches[op.operands[0]] = world.branches.pop(op.branch)
-
-
-def _snapshot(world: World, op: Op) -> None:
-    for name, number in zip(op.operands[0], op.facts, strict=True):
-        _save(world.branches[name], op.operands[1], number)
-
-
-def _save(branch: Branch, name: str, number: int) -> None:
-    branch.snapshots[name] = Saved(number, branch.tree.copy(), branch.head)
-    branch.head = number
-
-
-def _delete_snapshot(world: World, op: Op) -> None:
-    world.forget(world.branches[op.branch].snapshots.pop(op.operands[0]))
-
-
-def _rollback(world: World, op: Op) -> None:
-    branch = world.branches[op.branch]
-    target = branch.snapshots[op.operands[0]]
-    _save(branch, *op.facts)
-    now = branch.tree
-    branch.head, branch.tree = target.id, target.tree.copy()
-    branch.tree.last, branch.tree.holds, branch.tree.quota = now.last, now.holds, now.quota
-    branch.tree.reap_all()
-
-
-def _fork(world: World, op: Op) -> None:
-    source, snapshot, directory = op.operands
-    branch = world.branches[source]
-    tree, head = branch.tree, branch.head
-    if snapshot:
-        tree, head = branch.snapshots[snapshot].tree, branch.snapshots[snapshot].id
-    tree = tree.copy()
-    tree.root = directory or tree.root
-    tree = tree.restarted()
-    tree.quota = Quota()
-    world.branches[op.branch] = Branch(op.facts[0], tree, head)
-
-
-def _set_quota(world: World, op: Op) -> None:
-    world.branches[op.branch].tree.quota = op.operands[0]
-
-
-_APPLY: dict[str, Callable[[World, Op], None]] = {
-    "create_branch": _create_branch,
-    "delete_branch": _delete_branch,
-    "rename_branch": _rename_branch,
-    "snapshot": _snapshot,
-    "delete_snapshot": _delete_snapshot,
-    "rollback": _rollback,
-    "fork": _fork,
-    "set_quota": _set_quota,
-}
-
-
-# --- making and doing steps -----------------------------------------------------------------------
 
 
 class Load:
@@ -475,76 +331,3 @@ class Load:
     def _file(self, model: Model) -> int:
         files = [node.ino for node in model.known() if stat.S_ISREG(node.mode)]
         return self._rng.choice(files) if files else 0
-
-
-# --- where jobs run -------------------------------------------------------------------------------
-
-
-class Runner:
-    """Runs one job at a time. `then` is called on the same thread once the job has run."""
-
-    def __init__(self) -> None:
-        self.job: Job | None = None
-
-    def start(self, job: Job, then: Callable[[], None]) -> None:
-        raise NotImplementedError
-
-    def ended(self) -> bool:
-        raise NotImplementedError
-
-    def join(self) -> None:
-        raise NotImplementedError
-
-
-class Inline(Runner):
-    """Runs a job on the calling thread, when somebody asks whether it has ended."""
-
-    def start(self, job: Job, then: Callable[[], None]) -> None:
-        self.job, self._then = job, then
-        self._waits = True
-
-    def ended(self) -> bool:
-        """Nothing at the first question, so that steps come between begin and run as well."""
-        if self._waits:
-            self._waits = False
-            return False
-        return True
-
-    def join(self) -> None:
-        assert self.job is not None
-        self.job.run()
-        self._then()
-
-
-class Thread(Runner):
-    """Runs jobs on a thread of its own."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._orders: queue.SimpleQueue[tuple[Job, Callable[[], None]]] = queue.SimpleQueue()
-        self._ended = threading.Event()
-        self._raised: BaseException | None = None
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            job, then = self._orders.get()
-            try:
-                job.run()
-                then()
-            except BaseException as error:  # noqa: BLE001 - raised again by join
-                self._raised = error
-            self._ended.set()
-
-    def start(self, job: Job, then: Callable[[], None]) -> None:
-        self.job = job
-        self._ended.clear()
-        self._orders.put((job, then))
-
-    def ended(self) -> bool:
-        return self._ended.is_set()
-
-    def join(self) -> None:
-        self._ended.wait()
-        if self._raised is not None:
-            raise self._raised

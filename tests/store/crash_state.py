@@ -12,7 +12,7 @@ from typing import Any
 from store.store import Store
 from store.tree import Tree
 from store.types import ROOT
-from tests.store.crash_load import Op, apply
+from tests.store.crash_steps import Op, apply
 from tests.store.model import Model
 from tests.store.model_nodes import Node
 from tests.store.model_steps import list_all, plain

@@ -122,7 +122,7 @@ class Model(Names):
         node.size, node.blocks = new.size, new.blocks
         self.touch(node, data=True)
         if not who or who.uid:
-            self.clear_set_id(node)
+            self.clear_set_id(who, node)
 
     def splice(self, node: Node, offset: int, data: bytes) -> None:
         while data:
@@ -159,7 +159,7 @@ class Model(Names):
         if sized:
             self.set_size(who, node, sized)
         if (change.uid, change.gid) != (None, None):
-            self.clear_set_id(node)
+            self.clear_set_id(who, node)
         node.uid = node.uid if change.uid is None else change.uid
         node.gid = node.gid if change.gid is None else change.gid
         if change.mode is not None:

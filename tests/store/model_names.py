@@ -52,10 +52,11 @@ class Names(Nodes):
             if data:
                 node.mtime = self.now
 
-    def clear_set_id(self, node: Node) -> None:
+    def clear_set_id(self, who: Caller | None, node: Node) -> None:
         if not node.is_dir:
+            stranger = who and who.uid and not in_group(who, node.gid)
             node.mode &= ~stat.S_ISUID
-            if node.mode & stat.S_IXGRP:
+            if node.mode & stat.S_IXGRP or stranger:
                 node.mode &= ~stat.S_ISGID
 
     def attach(self, here: Node, name: bytes, node: Node) -> None:

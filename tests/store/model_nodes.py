@@ -6,9 +6,10 @@ speed or disks. Directory cookies are the store's own affair: `slot` is always 0
 
 from __future__ import annotations
 
+import copy
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from store import errors
@@ -56,13 +57,10 @@ class Node:
     names: set[Place] = field(default_factory=set)
 
     def copy(self) -> Node:
-        return replace(
-            self,
-            blocks=dict(self.blocks),
-            entries=dict(self.entries),
-            xattrs=dict(self.xattrs),
-            names=set(self.names),
-        )
+        twin = copy.copy(self)
+        twin.blocks, twin.entries = dict(self.blocks), dict(self.entries)
+        twin.xattrs, twin.names = dict(self.xattrs), set(self.names)
+        return twin
 
     @property
     def kind(self) -> int:

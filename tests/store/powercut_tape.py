@@ -19,8 +19,9 @@ import pytest
 from store import database, disk
 from store.disk import Event
 from store.store import Store
-from tests.store.crash_load import RESTART, Load, Report, options
+from tests.store.crash_load import Load, Report
 from tests.store.crash_state import matching
+from tests.store.crash_steps import RESTART, options
 from tests.store.model_world import World
 from tests.store.powercut import Replaced, rebuild
 

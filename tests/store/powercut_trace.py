@@ -19,8 +19,8 @@ from typing import Any
 
 from store.disk import Event
 from store.store import Store
-from tests.store.crash_load import BLOCK_BYTES
 from tests.store.crash_nursery import TOP
+from tests.store.crash_steps import BLOCK_BYTES
 from tests.store.model_world import World
 from tests.store.powercut_tape import Note, Tape, sessions
 

@@ -18,9 +18,9 @@ import pytest
 
 from store import faults
 from store.store import Store
-from tests.store.crash_load import BLOCK_BYTES, options
 from tests.store.crash_nursery import Life, Nursery, Told
 from tests.store.crash_state import matching
+from tests.store.crash_steps import BLOCK_BYTES, options
 from tests.store.model_world import World
 
 SECOND = 10**9
@@ -84,8 +84,8 @@ class Story:
             shutil.rmtree(copy)
 
 
-def test_a_few_kills(tmp_path: Path, nursery: Nursery, rng: random.Random) -> None:
-    story = Story(tmp_path / "store", nursery, rng)
+def test_a_few_kills(scratch: Path, nursery: Nursery, rng: random.Random) -> None:
+    story = Story(scratch / "store", nursery, rng)
     for point in ("", "journal.appended", "", "checkpoint.committed", "seal.published", "") * 2:
         story.live(point, rng.randint(1, 3) if point else rng.randint(1, 60), 40)
     assert story.kills.total() >= 6
@@ -94,9 +94,9 @@ def test_a_few_kills(tmp_path: Path, nursery: Nursery, rng: random.Random) -> No
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 def test_kills_at_random_moments(
-    part: int, tmp_path: Path, nursery: Nursery, rng: random.Random
+    part: int, scratch: Path, nursery: Nursery, rng: random.Random
 ) -> None:
-    story = Story(tmp_path / "store", nursery, rng)
+    story = Story(scratch / "store", nursery, rng)
     while story.kills.total() < 30:
         story.live("", rng.randint(1, 150), 100)
 
@@ -104,9 +104,9 @@ def test_kills_at_random_moments(
 @pytest.mark.slow
 @pytest.mark.parametrize("point", faults.NAMES)
 def test_kills_at_fault_point(
-    point: str, tmp_path: Path, nursery: Nursery, rng: random.Random
+    point: str, scratch: Path, nursery: Nursery, rng: random.Random
 ) -> None:
-    story = Story(tmp_path / "store", nursery, rng)
+    story = Story(scratch / "store", nursery, rng)
     while story.kills[point] < 7:
         assert story.lives < 100, f"{point} is hardly ever passed"
         passing = 1 if point == "journal.reset" and story.lives else rng.randint(1, 4)

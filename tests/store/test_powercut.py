@@ -19,7 +19,7 @@ import pytest
 
 from store import database, errors
 from store.store import Store
-from tests.store.crash_load import BLOCK_BYTES
+from tests.store.crash_steps import BLOCK_BYTES
 from tests.store.model_world import World
 from tests.store.powercut import standing
 from tests.store.powercut_tape import SECOND, Note, Recorder, Tape, cut, inspect, sessions
@@ -70,27 +70,27 @@ def cut_new_store(folder: Path, steps: int, cuts: int, rng: random.Random) -> No
     cut_often(tape, first, cuts, folder, rng)
 
 
-def test_a_few_cuts(tmp_path: Path, rng: random.Random) -> None:
-    cut_new_store(tmp_path, 15, 12, rng)
+def test_a_few_cuts(scratch: Path, rng: random.Random) -> None:
+    cut_new_store(scratch, 15, 12, rng)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
-def test_many_cuts(part: int, tmp_path: Path, rng: random.Random) -> None:
-    cut_new_store(tmp_path, 100, 100, rng)
+def test_many_cuts(part: int, scratch: Path, rng: random.Random) -> None:
+    cut_new_store(scratch, 100, 100, rng)
 
 
 @pytest.mark.slow
-def test_cuts_one_after_the_other(tmp_path: Path, rng: random.Random) -> None:
+def test_cuts_one_after_the_other(scratch: Path, rng: random.Random) -> None:
     """What one cut left is worked on until the next."""
-    source, copy, world = tmp_path / "0", tmp_path / "copy", World()
+    source, copy, world = scratch / "0", scratch / "copy", World()
     Store.init(source, block_bytes=BLOCK_BYTES)
     for number in range(1, 31):
         clock_ns = START_NS + number * 10_000 * SECOND
         first = len(standing(source))
         tape = record(source, world, clock_ns, 20, rng)
         (at,) = places(tape, first, 1, rng)
-        left = tmp_path / str(number)
+        left = scratch / str(number)
         cut(tape[:at], left, source, rng)
         shutil.copytree(left, copy)
         try:
@@ -106,9 +106,9 @@ def test_cuts_one_after_the_other(tmp_path: Path, rng: random.Random) -> None:
 @needs_strace
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(2))
-def test_cuts_of_what_the_kernel_was_told(part: int, tmp_path: Path, rng: random.Random) -> None:
+def test_cuts_of_what_the_kernel_was_told(part: int, scratch: Path, rng: random.Random) -> None:
     """The same with LMDB's own writes, from before the store was made."""
-    source, left = tmp_path / "source", tmp_path / "left"
+    source, left = scratch / "source", scratch / "left"
     source.mkdir()
     tape = trace(source, rng.getrandbits(32), 60)
     made = tape.index(Note(("made",)))
