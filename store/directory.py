@@ -48,13 +48,10 @@ def create(path: Path, block_bytes: int = BLOCK_BYTES_DEFAULT, replica: int | No
 
     Raises InvalidArgument, Exists for a directory with anything in it, StorageFailure, NoSpace.
     """
-    power_of_two = block_bytes & (block_bytes - 1) == 0
-    if not (power_of_two and BLOCK_BYTES_MIN <= block_bytes <= BLOCK_BYTES_MAX):
-        raise InvalidArgument(f"block size {block_bytes}: a power of two from 4 KiB to 16 MiB")
     if replica is None:
         replica = 1 + secrets.randbelow(REPLICA_MAX)
-    if not 1 <= replica <= REPLICA_MAX:
-        raise InvalidArgument(f"replica id {replica}: 1 to {REPLICA_MAX}")
+    found = Identity(secrets.token_bytes(16), replica, block_bytes)
+    _verify(found)
     try:
         path.mkdir(parents=True, exist_ok=True)
         if any(path.iterdir()):
@@ -63,13 +60,25 @@ def create(path: Path, block_bytes: int = BLOCK_BYTES_DEFAULT, replica: int | No
             (path / name).mkdir()
         marker = {
             "format": FORMAT_VERSION,
-            "id": secrets.token_hex(16),
+            "id": found.id.hex(),
             "replica": replica,
             "block_bytes": block_bytes,
         }
         _write_durably(path / MARKER, json.dumps(marker, indent=1) + "\n")
     except OSError as error:
         raise disk.failure(error, str(path)) from error
+
+
+def _verify(identity: Identity) -> None:
+    """Raise InvalidArgument for members out of range, TypeError for those that are no numbers."""
+    number, replica, block_bytes = identity
+    power_of_two = block_bytes & (block_bytes - 1) == 0
+    if not (power_of_two and BLOCK_BYTES_MIN <= block_bytes <= BLOCK_BYTES_MAX):
+        raise InvalidArgument(f"block size {block_bytes}: a power of two from 4 KiB to 16 MiB")
+    if not 1 <= replica <= REPLICA_MAX:
+        raise InvalidArgument(f"replica id {replica}: 1 to {REPLICA_MAX}")
+    if len(number) != 16:
+        raise InvalidArgument(f"a store id of {len(number)} bytes")
 
 
 def _write_durably(path: Path, text: str) -> None:
@@ -97,8 +106,10 @@ def identity(path: Path) -> Identity:
             raise WrongVersion(
                 f"{path} has store format {version}; this program knows {FORMAT_VERSION}"
             )
-        return Identity(bytes.fromhex(marker["id"]), marker["replica"], marker["block_bytes"])
-    except (ValueError, KeyError, TypeError):
+        found = Identity(bytes.fromhex(marker["id"]), marker["replica"], marker["block_bytes"])
+        _verify(found)
+        return found
+    except (ValueError, KeyError, TypeError, InvalidArgument):
         raise NotAStore(f"{path / MARKER} is not a store's marker") from None
 
 

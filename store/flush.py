@@ -55,6 +55,7 @@ class FlushJob:
         self._parts, self._tables, self._objects = parts, tables, objects
         self._stored: list[tuple[Memtable, list[blocks.Stored]]] = []
         self._writer: ObjectWriter | None = None
+        self._synced = False
         self.error: StoreError | None = None
         self.ended = threading.Event()
 
@@ -90,6 +91,7 @@ class FlushJob:
                 self._stored.append((part.mem, stored))
                 result.append(changes)
             writer.sync()
+            self._synced = True
         finally:
             reader.close()
         return result
@@ -105,6 +107,16 @@ class FlushJob:
             tables.put(db.OBJECTS, oid, location.to_bytes() if location else None)
         return tables
 
+    def _keep_or_undo(self) -> None:
+        """After a failure: a record that may have reached the disk may be replayed after a crash,
+        so objects that it can refer to stay; the next flush finds them stored."""
+        writer = self._writer
+        if writer is not None and self._synced:
+            self._engine.publish(dict(writer.added), writer.sizes(), journalled=False)
+            writer.close()
+        elif writer is not None:
+            writer.undo()
+
     def finish(self) -> None:
         """Take over the outcome on the main thread.
 
@@ -115,8 +127,7 @@ class FlushJob:
         engine.flush_ended(self)
         self.ended.set()
         if self.error is not None:
-            if self._writer is not None:
-                self._writer.undo()
+            self._keep_or_undo()
             for part in self._parts:
                 if part.layer in engine.layers:
                     part.mem.put_back(part.changes, engine.pages_per_block)

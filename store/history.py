@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from store import database as db
 from store import keys
 from store.engine import Engine
-from store.errors import InvalidArgument, NotDirectory, RefExists
+from store.errors import InvalidArgument, NotDirectory, RefExists, StorageFailure
 from store.layer import Chain, Layer
 from store.points import Point, Points
 from store.records import NO_ID, BranchRecord, Head, SnapshotRecord
@@ -40,7 +40,10 @@ class History(Points):
         tree.quota = self.branches[head.branch].quota
         self.trees[head.branch] = tree
         self._engine.live[layer.id] = tree
-        tree.reap_orphans()
+        try:
+            tree.reap_orphans()
+        except StorageFailure:
+            pass  # damage here must not keep the store from opening: they wait for another time
         return tree
 
     # --- branches -----------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from store import database as db
 from store import disk, node, objectid
 from store.cache import Budget, GenerationCache
 from store.disposal import Disposal
-from store.errors import Damaged
+from store.errors import Damaged, StorageFailure
 from store.memtable import Buffer
 from store.pack import Location, pack_numbers, pack_path
 from store.pack_reader import PackReader
@@ -177,13 +177,16 @@ class Packs:
         with self._lock:
             for number, size in sorted(self.sizes.items(), reverse=True):
                 if size < PACK_BYTES_MAX // 2 and number not in self._busy:
-                    break
-            else:
-                number, size = self._next, 0
-                self._next += 1
+                    self._busy.add(number)
+                    try:
+                        return PackWriter(self.directory, number, self.store_id, size)
+                    except StorageFailure:
+                        continue  # damaged: it stays busy, and nothing is added to it
+            number = self._next
+            self._next += 1
             self._busy.add(number)
         try:
-            return PackWriter(self.directory, number, self.store_id, size)
+            return PackWriter(self.directory, number, self.store_id)
         except BaseException:
             self._busy.discard(number)
             raise

@@ -196,3 +196,7 @@ def load_layers(
         if number not in engine.layers:
             raise Damaged(f"layer {number} is missing")
         engine.layers[number].users += 1
+    # A view that was open when the store was last used may have been a layer's last user.
+    for layer in [layer for layer in engine.layers.values() if not layer.users]:
+        layer.users = 1
+        engine.release_layer(layer)

@@ -1,6 +1,6 @@
 """The values of the store's tables as bytes, each layout declared once (FORMAT.md has them too).
 
-Integers are big-endian. Text is UTF-8 behind a u16 (or, for messages, u32) length.
+Integers are big-endian. Text is UTF-8 behind a u32 length.
 """
 
 from __future__ import annotations

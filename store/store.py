@@ -14,14 +14,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from store import checking, diffing, directory, node, objectid, statistics
+from store import checking, codec, diffing, directory, node, objectid, statistics
 from store.engine import Engine, Options
-from store.errors import Busy, InvalidArgument
+from store.errors import Busy, InvalidArgument, StorageFailure
 from store.flush import FlushJob
 from store.gc import Plan, Result, steps
 from store.history import History
 from store.log import log
 from store.objects import ObjectWriter
+from store.pack import Location
 from store.points import Point
 from store.records import NO_ID
 from store.seal import SealJob, in_database, next_to_seal
@@ -62,8 +63,10 @@ class Store:
     def __init__(self, engine: Engine) -> None:
         """Use `open`."""
         self._engine = engine
-        if not engine.objects.has(EMPTY_ROOT):
-            self._put_empty_root()
+        try:
+            engine.objects.get(EMPTY_ROOT)
+        except StorageFailure:
+            self._put_empty_root()  # the store is new, or it was damaged, and every branch needs it
         self._history = History(engine, EMPTY_ROOT)
         self._views: dict[int, tuple[Tree, Point]] = {}
         self._background: _Tracked | None = None
@@ -97,7 +100,8 @@ class Store:
     def _put_empty_root(self) -> None:
         engine = self._engine
         writer = ObjectWriter(engine.index, engine.packs, engine.reader)
-        writer.put_node(node.EMPTY)
+        place = Location(0, 0, len(node.EMPTY), len(node.EMPTY), codec.RAW, objectid.NODE)
+        writer.copy(EMPTY_ROOT, place, node.EMPTY)
         writer.sync()
         engine.publish(dict(writer.added), writer.sizes(), journalled=False)
         writer.close()
