@@ -6,8 +6,8 @@ extent itself, beyond that in a chunk. So the value depends on what the block re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, cast
 
 from store.memtable import Buffer, Changes
 from store.records import INLINE_BYTES_MAX, chunk_value, inline_value
@@ -16,12 +16,22 @@ from store.types import PAGE_BYTES
 PutChunk = Callable[[Buffer], bytes]
 
 
-class Stored(NamedTuple):
-    """A block whose pages became an extent."""
+class _Whole(NamedTuple):
+    """A block and its pages from `first` on, None where there is none."""
 
     ino: int
     block: int
-    pages: list[tuple[int, Buffer]]
+    first: int
+    parts: list[Buffer | None]
+
+
+class Stored(NamedTuple):
+    """A block whose pages, from `first` on, became an extent."""
+
+    ino: int
+    block: int
+    first: int
+    parts: list[Buffer | None]
     value: bytes
 
 
@@ -32,11 +42,14 @@ def data_value(data: Buffer, put_chunk: PutChunk) -> bytes:
     return chunk_value(put_chunk(data))
 
 
-def extent_value(data: Buffer, put_chunk: PutChunk) -> bytes:
+def extent_value(data: bytes, put_chunk: PutChunk) -> bytes:
     """The extent value of a block that reads as `data`, followed by zeros."""
-    if data[-1:] == b"\0":
-        data = bytes(data).rstrip(b"\0")
-    return data_value(data, put_chunk)
+    return data_value(without_zeros(data), put_chunk)
+
+
+def without_zeros(data: bytes) -> bytes:
+    """A block's bytes up to the last that is not zero."""
+    return data if data[-1:] != b"\0" else data.rstrip(b"\0")
 
 
 def lay_over(old: bytes, pages: Iterable[tuple[int, Buffer]], block_bytes: int) -> bytes:
@@ -57,47 +70,48 @@ def store_blocks(
     They do where they cover it up to the end of the file, or lie on an inline extent of the same
     changes. Says the changes as they then are (sharing what stayed) and what was turned.
     """
+    stored = [
+        Stored(*whole, data_value(data, put_chunk))
+        for whole, data in _whole_blocks(changes, block_bytes)
+    ]
+    return _with_extents(changes, stored), stored
+
+
+def _whole_blocks(changes: Changes, block_bytes: int) -> Iterator[tuple[_Whole, Buffer]]:
+    """Blocks that the pages of a file say all about, and their bytes without trailing zeros."""
+    per_block = block_bytes // PAGE_BYTES
+    for ino, pages in changes.pages.items():
+        inode = changes.inodes.get(ino)
+        if inode is None:
+            continue
+        extents = changes.extents.get(ino, {})
+        end = -(-inode.size // PAGE_BYTES)
+        for block in dict.fromkeys([page // per_block for page in pages]):
+            first = block * per_block
+            parts = list(map(pages.get, range(first, min(first + per_block, end))))
+            if None not in parts and parts:
+                data = b"".join(cast("list[Buffer]", parts))
+            else:
+                below = extents.get(block)
+                if below is None or below[:1] != b"\0":
+                    continue
+                parts = list(map(pages.get, range(first, first + per_block)))
+                over = [(page, part) for page, part in enumerate(parts) if part is not None]
+                data = lay_over(below[1:], over, block_bytes)
+            yield _Whole(ino, block, first, parts), without_zeros(data)
+
+
+def _with_extents(changes: Changes, stored: list[Stored]) -> Changes:
+    """The changes with extents in place of the pages that they were made of."""
     result = Changes()
     result.inodes, result.rows, result.trims = changes.inodes, changes.rows, changes.trims
     result.extents, result.pages = dict(changes.extents), dict(changes.pages)
-    stored: list[Stored] = []
-    for ino, pages in changes.pages.items():
-        inode = changes.inodes.get(ino)
-        if inode is None or not pages:
-            continue
-        extents = changes.extents.get(ino, {})
-        found = _whole_blocks(ino, inode.size, pages, extents, block_bytes, put_chunk)
-        if found:
-            gone = {page for item in found for page, _ in item.pages}
-            result.pages[ino] = {p: data for p, data in pages.items() if p not in gone}
-            result.extents[ino] = {**extents, **{item.block: item.value for item in found}}
-            stored += found
-    return result, stored
-
-
-def _whole_blocks(
-    ino: int,
-    size: int,
-    pages: dict[int, Buffer],
-    extents: dict[int, bytes | None],
-    block_bytes: int,
-    put_chunk: PutChunk,
-) -> list[Stored]:
-    per_block = block_bytes // PAGE_BYTES
-    stored = []
-    for block in sorted({page // per_block for page in pages}):
-        first = block * per_block
-        stop = min(first + per_block, -(-size // PAGE_BYTES))
-        parts = [pages.get(page) for page in range(first, stop)]
-        if None not in parts and parts:
-            numbered = list(zip(range(first, stop), parts, strict=True))
-            data: Buffer = b"".join(parts)  # type: ignore[arg-type]
-        else:
-            below = extents.get(block)
-            if below is None or below[:1] != b"\0":
-                continue
-            numbered = [(p, pages[p]) for p in range(first, first + per_block) if p in pages]
-            data = lay_over(below[1:], [(p - first, d or b"") for p, d in numbered], block_bytes)
-        value = extent_value(data, put_chunk)
-        stored.append(Stored(ino, block, numbered, value))  # type: ignore[arg-type]
-    return stored
+    for item in stored:
+        if result.extents.get(item.ino) is changes.extents.get(item.ino):
+            result.extents[item.ino] = dict(changes.extents.get(item.ino, {}))
+            result.pages[item.ino] = dict(changes.pages[item.ino])
+        result.extents[item.ino][item.block] = item.value
+        pages = result.pages[item.ino]
+        for page in range(item.first, item.first + len(item.parts)):
+            pages.pop(page, None)
+    return result

@@ -210,7 +210,7 @@ class Memtable(Changes):
         self.gauge.fresh[self] = None
 
     def settle_block(
-        self, ino: int, block: int, pages: list[tuple[int, Buffer]], value: bytes
+        self, ino: int, block: int, first: int, parts: list[Buffer | None], value: bytes
     ) -> None:
         """Put a stored chunk in place of the pages it was made of.
 
@@ -223,8 +223,8 @@ class Memtable(Changes):
         if row is None:
             return
         dropped = 0
-        for page, data in pages:
-            if row.get(page) is data:
+        for page, data in enumerate(parts, first):
+            if data is not None and row.get(page) is data:
                 del row[page]
                 dropped += 1
         self.extents.setdefault(ino, {})[block] = value

@@ -18,7 +18,7 @@ from store import database as db
 from store import disk, node, objectid
 from store.cache import Budget, GenerationCache
 from store.disposal import Disposal
-from store.errors import Damaged, StorageFailure
+from store.errors import Damaged, StorageFailure, WrongVersion
 from store.memtable import Buffer
 from store.pack import Location, pack_numbers, pack_path
 from store.pack_reader import PackReader
@@ -180,8 +180,11 @@ class Packs:
                     self._busy.add(number)
                     try:
                         return PackWriter(self.directory, number, self.store_id, size)
-                    except StorageFailure:
+                    except (StorageFailure, WrongVersion):
                         continue  # damaged: it stays busy, and nothing is added to it
+                    except BaseException:
+                        self._busy.discard(number)
+                        raise
             number = self._next
             self._next += 1
             self._busy.add(number)

@@ -364,10 +364,20 @@ class TreeBase:
         """Every path of an inode, in byte order; those not below this tree's root are left out."""
         if ino == self.root:
             return [b"/"]
-        paths = []
-        for parent, slot in self.names_of(self.getattr(ino)):
+        paths = [self._climb(*name) for name in self.names_of(self.getattr(ino))]
+        return sorted(path for path in paths if path is not None)
+
+    def _climb(self, parent: int, slot: int) -> bytes | None:
+        """The path of a name, None where it does not lead up to this tree's root."""
+        parts: list[bytes] = []
+        while True:
             name = self.name_at(parent, slot)
-            above = self.paths_of(parent) if name is not None else []
-            if above and name is not None:
-                paths.append(above[0].rstrip(b"/") + b"/" + name)
-        return sorted(paths)
+            if name is None:
+                return None
+            parts.append(name)
+            if parent == self.root:
+                return b"/" + b"/".join(reversed(parts))
+            above = self.find(parent)
+            if above is None or not above.parent:
+                return None
+            parent, slot = above.parent, above.slot

@@ -9,7 +9,7 @@ from store import errors
 from store.types import ROOT, Quota, SnapshotInfo, Who
 from tests.store.model import Model
 from tests.store.model_operands import FOLDER, INDEX, Pick
-from tests.store.model_steps import assert_same, outcome
+from tests.store.model_steps import assert_same, outcome, same
 from tests.store.model_trees import TreeRules
 from tests.store.model_world import Branch, Found, Saved, differences, sort_key
 
@@ -148,7 +148,7 @@ class HistoryRules(TreeRules):
                 Found(d.kind, d.path, d.old_path, d.old and d.old.ino, d.new and d.new.ino)
                 for d in self.store.diff(old_ref, new_ref)
             ]
-            assert sorted(got, key=sort_key) == differences(old, new)
+            same(sorted(got, key=sort_key), differences(old, new), f"{old_ref} to {new_ref}")
 
     @precondition(lambda self: len(self.views) < 3)
     @rule(which=INDEX, directory=st.none() | FOLDER)

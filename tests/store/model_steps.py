@@ -131,8 +131,12 @@ def perform(tree: Tree, model: Model, step: Step) -> object:
         raise errors.Busy
     model.begin(*clue(got))
     expected = outcome(getattr(model, step.operation), *operands, **step.options)
-    assert got == expected, f"{step} answered\n{got}, not\n{expected}"
+    same(got, expected, step)
     return got
+
+
+def same(got: object, expected: object, of: object) -> None:
+    assert got == expected, f"{of} answered\n{got}, not\n{expected}"
 
 
 def outcome(call: Callable[..., object], *operands: object, **options: object) -> object:
@@ -189,7 +193,7 @@ def assert_same(tree: Tree, model: Model, page: int = 1000) -> None:
     for path, _, node in model.walk():
         paths.setdefault(node.ino, set()).add(path)
     for ino, node in model.nodes.items():
-        assert plain(tree.getattr(ino)) == model.attr(node)
+        same(plain(tree.getattr(ino)), model.attr(node), f"inode {ino}")
         assert_same_content(tree, model, node, page)
         assert {name: tree.getxattr(ROOT, ino, name) for name in tree.listxattr(ROOT, ino)} == (
             node.xattrs
