@@ -62,7 +62,7 @@ class Packs:
         """P1: a pack that no table knows holds nothing, or a job is filling it now."""
         packs = self._engine.packs
         path = pack_path(packs.directory, number)
-        if number not in packs._busy and _size_of(path) > FILE_HEADER_BYTES:
+        if not packs.accounted(number) and _size_of(path) > FILE_HEADER_BYTES:
             yield Problem(f"pack {number:08x}", "no table knows it")
 
     def _pack(self, number: int, size: int) -> Iterator[Problem]:

@@ -63,8 +63,7 @@ class CheckpointJob:
         faults.point("checkpoint.begun")
         with engine.database.write("checkpointing") as writer:
             for mem, change in zip(self._mems, changes, strict=True):
-                if mem.layer in engine.layers:
-                    batch.of_layer(mem.layer, change, engine.pages_per_block).apply(writer)
+                batch.of_layer(mem.layer, change, engine.pages_per_block).apply(writer)
             self._table_batch().apply(writer)
             writer.put(db.META, JOURNAL_KEY, self._first_sequence.to_bytes(8, "big"))
             faults.point("checkpoint.written")

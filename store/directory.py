@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from store import disk
+from store.database import Database
 from store.errors import (
     AlreadyOpen,
     Exists,
@@ -58,6 +59,10 @@ def create(path: Path, block_bytes: int = BLOCK_BYTES_DEFAULT, replica: int | No
             raise Exists(f"{path} is not empty")
         for name in (META, PACKS, JOURNAL):
             (path / name).mkdir()
+        # The first open must find all of it: a power cut may take what was not synced.
+        Database(path / META).close(compact=False)
+        disk.sync_directory(str(path / META))
+        disk.sync_directory(str(path))
         marker = {
             "format": FORMAT_VERSION,
             "id": found.id.hex(),
@@ -65,6 +70,7 @@ def create(path: Path, block_bytes: int = BLOCK_BYTES_DEFAULT, replica: int | No
             "block_bytes": block_bytes,
         }
         _write_durably(path / MARKER, json.dumps(marker, indent=1) + "\n")
+        disk.sync_directory(str(path.absolute().parent))
     except OSError as error:
         raise disk.failure(error, str(path)) from error
 

@@ -156,7 +156,7 @@ class Engine:
         if gauge.held_bytes > 2 * self.options.dirty_bytes_max:
             raise Busy("too many changes are waiting to be stored")
         if data_bytes >= 0 and data_bytes + gauge.fresh_bytes > self._room_bytes:
-            self._room_bytes = self.disk_bytes()[1] - RESERVE_BYTES
+            self._room_bytes = self.disk_bytes()[1]
             if data_bytes + gauge.fresh_bytes > self._room_bytes:
                 raise NoSpace(f"the disk under {self.path} is full")
 
@@ -187,12 +187,13 @@ class Engine:
         return now
 
     def disk_bytes(self) -> tuple[int, int]:
-        """Size and free space of the disk under the store."""
+        """Size of the disk under the store, and how much of it is free for more data."""
         try:
             stat = os.statvfs(self.path)
         except OSError as error:
             raise StorageFailure(f"{self.path}: {error.strerror}") from error
-        return stat.f_blocks * stat.f_frsize, stat.f_bavail * stat.f_frsize
+        free = stat.f_bavail * stat.f_frsize - RESERVE_BYTES
+        return stat.f_blocks * stat.f_frsize, max(0, free)
 
     # --- changes to the store's own tables ----------------------------------------------------
 
@@ -229,7 +230,8 @@ class Engine:
         if self.flushing is not None:
             raise Busy("a flush is under way")
         self.note_usage()
-        parts = [Part(mem.layer, mem, mem.take_fresh()) for mem in list(self.gauge.fresh)]
+        mems = sorted(self.gauge.fresh, key=lambda mem: mem.age)  # of one layer, the older first
+        parts = [Part(mem.layer, mem, mem.take_fresh()) for mem in mems]
         tables, self._tables_fresh = self._tables_fresh, {}
         objects, self._objects_fresh = self._objects_fresh, {}
         garbage, self.garbage_fresh = self.garbage_fresh, set()

@@ -217,6 +217,7 @@ class RewriteJob:
             engine.publish(changes, writer.sizes(), journalled=False)
             engine.put_table(db.PACKS, self._pack.to_bytes(4, "big"), None)
             engine.packs.sizes.pop(self._pack)
+            engine.packs.emptied.add(self._pack)
         writer.close()
         self.objects_removed = len(self._dead)
         faults.point("gc.published")
@@ -239,6 +240,8 @@ def steps(
     packs = store.begin_collecting()
     try:
         yield from _checkpointed(store)
+        for number in list(engine.packs.emptied):  # left by a collection that failed
+            engine.packs.remove(number)
         mark = MarkJob(store, packs)
         yield mark
         if not decide(mark.plan):
@@ -263,9 +266,12 @@ def steps(
 
 def _checkpointed(store: Store) -> Iterator[Job]:
     """Jobs after which the database has all that was changed before."""
-    while (busy := store.busy()) is not None:
-        yield Await(busy)
-    yield store.engine.begin_checkpoint()
+    again = True
+    while again:
+        while (busy := store.busy()) is not None:
+            yield Await(busy)
+        again = store.engine.checkpointing is not None
+        yield store.track(store.engine.begin_checkpoint())
 
 
 class Await:

@@ -32,9 +32,10 @@ class Gauge:
     `held` counts all, `fresh` what is not journalled. The dicts are ordered sets.
     """
 
-    __slots__ = ("held_bytes", "fresh_bytes", "holding", "fresh")
+    __slots__ = ("born", "held_bytes", "fresh_bytes", "holding", "fresh")
 
     def __init__(self) -> None:
+        self.born = 0  # memtables so far
         self.held_bytes = 0
         self.fresh_bytes = 0
         self.holding: dict[Memtable, None] = {}
@@ -117,10 +118,12 @@ class Changes:
 class Memtable(Changes):
     """Changes since the last checkpoint, with the part that is not journalled yet."""
 
-    __slots__ = ("layer", "fresh", "gauge", "_order", "_sorted")
+    __slots__ = ("age", "layer", "fresh", "gauge", "_order", "_sorted")
 
     def __init__(self, layer: int, gauge: Gauge) -> None:
         super().__init__()
+        gauge.born += 1
+        self.age = gauge.born
         self.layer = layer
         self.fresh = Changes()
         self.gauge = gauge

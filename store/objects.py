@@ -160,6 +160,8 @@ class Packs:
         self.reader = PackReader(self.directory)
         self.sizes: dict[int, int] = {}  # synced bytes of every pack that the tables know
         self._busy: set[int] = set()
+        self.emptied: set[int] = set()  # without an object; to go once the database knows
+        self._spare: set[int] = set()  # without an entry in the tables; to be written anew
         self._next = 1
         self._lock = threading.Lock()
 
@@ -185,13 +187,17 @@ class Packs:
                     except BaseException:
                         self._busy.discard(number)
                         raise
-            number = self._next
-            self._next += 1
+            if self._spare:
+                number = self._spare.pop()
+            else:
+                number = self._next
+                self._next += 1
             self._busy.add(number)
         try:
             return PackWriter(self.directory, number, self.store_id)
         except BaseException:
             self._busy.discard(number)
+            self._spare.add(number)
             raise
 
     def release(self, writer: PackWriter) -> None:
@@ -199,6 +205,12 @@ class Packs:
         writer.close()
         with self._lock:
             self._busy.discard(writer.pack)
+            if writer.pack not in self.sizes:
+                self._spare.add(writer.pack)
+
+    def accounted(self, number: int) -> bool:
+        """Whether a pack that the tables do not know is in use, or waits to be used or removed."""
+        return number in self._busy or number in self.emptied or number in self._spare
 
     def reserve(self) -> list[int]:
         """Close every pack that no writer has to writers, and say which."""
@@ -217,6 +229,7 @@ class Packs:
         self.sizes.pop(number, None)
         self.reader.forget(number)
         disk.unlink(pack_path(self.directory, number))
+        self.emptied.discard(number)
 
 
 class ObjectWriter:

@@ -213,6 +213,11 @@ class Store:
         layers = self._engine.layers.values()
         return any(x.frozen and not x.sealed and not in_database(x) for x in layers)
 
+    def track(self, job: Job) -> Job:
+        """The job as the background job under way."""
+        self._background = _Tracked(self, job)
+        return self._background
+
     def background_ended(self) -> None:
         """The background job was finished, well or not."""
         self._background = None

@@ -47,7 +47,7 @@ class Ground(Protocol):
         """The time in ns, later than at every call before."""
 
     def disk_bytes(self) -> tuple[int, int]:
-        """Size and free space of the disk under the store."""
+        """Size of the disk under the store, and how much of it is free for more data."""
 
 
 class Entry:
