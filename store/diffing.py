@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from store.engine import Engine
 
 
+Paths = dict[tuple[int, bytes], bytes]
+"""An inode's names, as (directory, name), and the paths that they make. A name stays the same when
+a directory above it moves, so that what lies below a renamed directory is not renamed itself."""
+
+
 class _Touched:
     """What may differ: inodes, and of them blocks, first trimmed blocks, and attributes."""
 
@@ -94,8 +99,8 @@ def diff(engine: Engine, before: Tree, after: Tree) -> Iterator[Difference]:
     names_before, names_after = _Names(before), _Names(after)
     found: list[Difference] = []
     for ino in touched.inodes:
-        old, old_paths = names_before.of(ino)
-        new, new_paths = names_after.of(ino)
+        old, old_names = names_before.of(ino)
+        new, new_names = names_after.of(ino)
         if old is None and new is None:
             continue
         changed = (
@@ -104,18 +109,15 @@ def diff(engine: Engine, before: Tree, after: Tree) -> Iterator[Difference]:
             and old != new
             and _differs(before, after, old, new, touched)
         )
-        found += _of_inode(old, new, old_paths, new_paths, changed)
+        found += _of_inode(old, new, old_names, new_names, changed)
     yield from sorted(found, key=lambda item: (item.path, item.kind.value))
 
 
 def _of_inode(
-    old: Inode | None,
-    new: Inode | None,
-    old_paths: set[bytes],
-    new_paths: set[bytes],
-    changed: bool,
+    old: Inode | None, new: Inode | None, before: Paths, after: Paths, changed: bool
 ) -> Iterator[Difference]:
-    gone, come = sorted(old_paths - new_paths), sorted(new_paths - old_paths)
+    gone = sorted(before[name] for name in before.keys() - after.keys())
+    come = sorted(after[name] for name in after.keys() - before.keys())
     if len(gone) == 1 and len(come) == 1 and old is not None and new is not None:
         yield Difference(DiffKind.RENAMED, come[0], gone[0], old, new)
     else:
@@ -124,8 +126,8 @@ def _of_inode(
         for path in come:
             yield Difference(DiffKind.ADDED, path, None, None, new)
     if changed:
-        for path in old_paths & new_paths:
-            yield Difference(DiffKind.MODIFIED, path, path, old, new)
+        for name in before.keys() & after.keys():
+            yield Difference(DiffKind.MODIFIED, after[name], before[name], old, new)
 
 
 class _Names:
@@ -135,15 +137,19 @@ class _Names:
         self._tree = tree
         self._directories: dict[int, bytes | None] = {tree.root: b""}
 
-    def of(self, ino: int) -> tuple[Inode | None, set[bytes]]:
-        """An inode and its paths below the root; (None, empty) where it has none there."""
+    def of(self, ino: int) -> tuple[Inode | None, Paths]:
+        """An inode and its names below the root; (None, none) where it has none there."""
         inode = self._tree.find(ino)
         if inode is None:
-            return None, set()
+            return None, {}
         if ino == self._tree.root:
-            return inode, {b"/"}
-        paths = {path for name in self._tree.names_of(inode) if (path := self._path(*name))}
-        return (inode, paths) if paths else (None, set())
+            return inode, {(0, b""): b"/"}
+        paths: Paths = {}
+        for parent, slot in self._tree.names_of(inode):
+            path = self._path(parent, slot)
+            if path:
+                paths[parent, path.rpartition(b"/")[2]] = path
+        return (inode, paths) if paths else (None, {})
 
     def _path(self, parent: int, slot: int) -> bytes | None:
         above = self._directory(parent)

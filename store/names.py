@@ -100,12 +100,8 @@ class Names(TreeBase):
         entry = self._entry_for_new(parent, name)
         if entry is not ABSENT:
             return self._take_existing(who, directory, entry, how, verifier, size)
-        made = self._make(
-            who, directory, name, stat.S_IFREG | mode & _MODE_BITS, 0, 0, verifier=verifier
-        )
-        if size:
-            return made._replace(inode=self._resized(made.inode, size))
-        return made
+        mode = stat.S_IFREG | mode & _MODE_BITS
+        return self._make(who, directory, name, mode, 0, 0, size=size or 0, verifier=verifier)
 
     def _take_existing(
         self,

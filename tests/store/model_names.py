@@ -111,12 +111,15 @@ class Names(Nodes):
         self.attach(here, name, node)
         return node, Change(before, self.attr(here))
 
-    def free_place(self, who: Caller, parent: int, name: bytes) -> Node:
+    def free_place(self, who: Caller, parent: int, name: bytes, permitted: bool = True) -> Node:
+        """The directory in which the caller may make that name."""
         here = self.directory(who, parent, X_OK)
         check_name(name)
         if name in here.entries:
             raise errors.Exists
         self.require(who, here, W_OK | X_OK)
+        if not permitted:
+            raise errors.NotPermitted
         if not self.nlink(here):
             raise errors.NotFound
         return here
@@ -132,9 +135,7 @@ class Names(Nodes):
         self, who: Caller, parent: int, name: bytes, mode: int, major: int = 0, minor: int = 0
     ) -> Made:
         device = stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
-        self.free_place(who, parent, name)
-        if device and who.uid:
-            raise errors.NotPermitted
+        self.free_place(who, parent, name, permitted=not (device and who.uid))
         return self.make(who, parent, name, mode, rdev=(major, minor) if device else (0, 0))
 
     def symlink(self, who: Caller, parent: int, name: bytes, target: bytes) -> Made:
