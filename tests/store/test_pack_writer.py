@@ -66,7 +66,8 @@ def test_large_batches_are_cut_into_bounded_writes(tmp_path: Path) -> None:
     writer.sync()
     assert max(sizes) < pack_writer._BATCH_BYTES_MAX + 400_000
     assert sum(sizes) == writer.size
-    assert len([size for size in sizes if size]) == 21
+    # Two objects of 300 KB fill a batch; of the small ones it is their number that cuts it.
+    assert len([size for size in sizes if size]) == 20 + 3
     reader = PackReader(str(tmp_path))
     assert all(reader.read(oid, where) == data for oid, where, data in made)
 
