@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from fsgw import plain
-from fsgw.exporter import export_directory
 from fsgw.importer import Rules, import_directory
 from fsgw.localfs import PIECE_BYTES
 from fsgw.paths import entries_of, split_ref
 from fsgw.plain import Plain
+from fsgw.restorer import restore_directory
 from store import checking, errors
 from store.gc import Result
 from store.store import Store
@@ -149,15 +149,15 @@ def import_tree(
     return plain.report(done)
 
 
-def export_tree(store: Store, source: str, target: str, force: bool, advance: Advance) -> Plain:
+def restore_tree(store: Store, source: str, target: str, force: bool, advance: Advance) -> Plain:
     """Restore `source` (REF[/sub/dir]) into the local directory `target`, new or empty."""
     ref, path = split_ref(source)
     with _view(store, ref) as tree:
-        return plain.report(export_directory(tree, path, os.fsencode(target), force, advance))
+        return plain.report(restore_directory(tree, path, os.fsencode(target), force, advance))
 
 
-def export_units(store: Store, source: str) -> int | None:
-    """The work units of an export, None where only a walk could tell."""
+def restore_units(store: Store, source: str) -> int | None:
+    """The work units of a restore, None where only a walk could tell."""
     ref, path = split_ref(source)
     if path != b"/":
         return None

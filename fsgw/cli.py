@@ -47,7 +47,7 @@ for _command in (
     history.diff,
     history.rollback,
     files.import_command,
-    files.export_command,
+    files.restore,
     files.ls,
     files.cat,
     upkeep.collect,

@@ -1,4 +1,4 @@
-"""What import and export need of the local file system beyond `os`: holes, xattrs, reports.
+"""What import and restore need of the local file system beyond `os`: holes, xattrs, reports.
 
 Paths are bytes, since a local name may be any bytes. Nothing here knows a store.
 """

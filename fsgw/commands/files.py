@@ -1,4 +1,4 @@
-"""`fsgw import`, `export`, `ls`, `cat`: files in and out."""
+"""`fsgw import`, `restore`, `ls`, `cat`: files in and out."""
 
 from __future__ import annotations
 
@@ -84,19 +84,17 @@ def import_command(
     _report_troubles(context, done, as_json)
 
 
-def _export_text(row: Plain) -> str:
-    return f"{row['added']} exported; {size(row['content_bytes'])} written"
+def _restore_text(row: Plain) -> str:
+    return f"{row['added']} restored; {size(row['content_bytes'])} written"
 
 
-@click.command("export")
+@click.command()
 @click.argument("source", metavar="REF[/SUB/DIR]")
 @click.argument("target", metavar="DIR", type=click.Path(file_okay=False))
 @click.option("--force", is_flag=True, help="Into a directory that is not empty, over its files.")
 @json_option
 @click.pass_context
-def export_command(
-    context: click.Context, source: str, target: str, force: bool, as_json: bool
-) -> None:
+def restore(context: click.Context, source: str, target: str, force: bool, as_json: bool) -> None:
     """Restore a branch, snapshot or commit, or a directory in one, as the local directory DIR.
 
     DIR is made if missing and must be empty. What cannot be made there is reported and makes the
@@ -105,10 +103,10 @@ def export_command(
     session: Session = context.obj
     with (
         session.store() as store,
-        bar("export", lambda: admin.export_units(store, source)) as advance,
+        bar("restore", lambda: admin.restore_units(store, source)) as advance,
     ):
-        done = admin.export_tree(store, source, target, force, advance)
-    show_one(done, as_json, _export_text)
+        done = admin.restore_tree(store, source, target, force, advance)
+    show_one(done, as_json, _restore_text)
     _report_troubles(context, done, as_json)
 
 

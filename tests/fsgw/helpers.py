@@ -128,10 +128,10 @@ def stamp(path: Path, time_ns: int) -> None:
     os.utime(path, ns=(time_ns, time_ns), follow_symlinks=False)
 
 
-def exported(fsgw: Fsgw, ref: str = "main", name: str = "out") -> Path:
+def restored(fsgw: Fsgw, ref: str = "main", name: str = "out") -> Path:
     """A new local directory with what the ref holds."""
     out = fsgw.path.parent / name
-    fsgw("export", ref, out)
+    fsgw("restore", ref, out)
     return out
 
 

@@ -145,7 +145,7 @@ def test_an_error_is_one_line() -> None:
         "ls main/../x",
         "cat main",
         "cat main/nope",
-        "export main/nope out",
+        "restore main/nope out",
     ],
 )
 def test_wrong_input_changes_nothing(fsgw: Fsgw, words: str) -> None:
@@ -163,7 +163,7 @@ def test_a_process_of_its_own(fsgw: Fsgw, source: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     done = run_process("cat", b"main/n\xff", env=environment)  # type: ignore[arg-type]
     assert (done.returncode, done.stdout, done.stderr) == (0, "odd", "")
-    done = run_process("export", "main@nope", tmp_path / "x", env=environment)
+    done = run_process("restore", "main@nope", tmp_path / "x", env=environment)
     assert done.returncode == 3
     assert done.stderr.startswith("fsgw: ")
     assert done.stderr.count("\n") == 1

@@ -247,7 +247,7 @@ def test_cat(fsgw: Fsgw, source: Path) -> None:
     assert fsgw("cat", "main/empty").stdout_bytes == b""
 
 
-def test_import_and_export_print_what_they_did(fsgw: Fsgw, source: Path, tmp_path: Path) -> None:
+def test_import_and_restore_print_what_they_did(fsgw: Fsgw, source: Path, tmp_path: Path) -> None:
     (source / "file").write_text("text")
     assert fsgw.lines("import", source, "main") == [
         "1 added, 1 changed, 0 removed, 0 unchanged; 4 B written"
@@ -255,7 +255,7 @@ def test_import_and_export_print_what_they_did(fsgw: Fsgw, source: Path, tmp_pat
     (row,) = fsgw.json("import", source, "main", "--snapshot", "s")
     assert set(row) == TRANSFER_KEYS | {"snapshot"}
     assert set(row["snapshot"]) == SNAPSHOT_KEYS
-    assert fsgw.lines("export", "main", tmp_path / "a") == ["2 exported; 4 B written"]
-    (row,) = fsgw.json("export", "main", tmp_path / "b")
+    assert fsgw.lines("restore", "main", tmp_path / "a") == ["2 restored; 4 B written"]
+    (row,) = fsgw.json("restore", "main", tmp_path / "b")
     assert set(row) == TRANSFER_KEYS
     assert (row["added"], row["content_bytes"], row["troubles"]) == (2, 4, [])

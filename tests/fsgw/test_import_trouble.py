@@ -11,7 +11,7 @@ import pytest
 from fsgw import content, importer, localfs
 from fsgw.importer import Rules, import_directory
 from store.store import Options, Store
-from tests.fsgw.helpers import MIB, T0, Fsgw, exported, local_tree, stamp
+from tests.fsgw.helpers import MIB, T0, Fsgw, local_tree, restored, stamp
 
 
 def test_an_unreadable_file_is_reported_and_the_rest_imported(
@@ -92,7 +92,7 @@ def test_more_than_memory_holds_is_flushed_on_the_way(fsgw: Fsgw, source: Path) 
             store, store.tree("main"), os.fsencode(source), b"/", Rules(), lambda _: None
         )
         assert (done.added, done.troubles_total) == (1001, 0)
-    out = exported(fsgw)
+    out = restored(fsgw)
     assert (out / "large").read_bytes() == data
     assert local_tree(out) == local_tree(source)
 
@@ -104,7 +104,7 @@ def test_over_quota_ends_the_import_with_what_fitted(fsgw: Fsgw, source: Path) -
     fsgw("import", source, "main", code=4)
     fsgw("quota", "main", "--bytes", "0")
     fsgw("import", source, "main")
-    assert local_tree(exported(fsgw)) == local_tree(source)
+    assert local_tree(restored(fsgw)) == local_tree(source)
 
 
 def test_bad_targets(fsgw: Fsgw, source: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import random
 from pathlib import Path
 
-from tests.fsgw.helpers import MIB, T0, Fsgw, changes, exported, local_tree, stamp
+from tests.fsgw.helpers import MIB, T0, Fsgw, changes, local_tree, restored, stamp
 
 
 def test_only_what_changed_is_written(fsgw: Fsgw, source: Path) -> None:
@@ -36,7 +36,7 @@ def test_only_what_changed_is_written(fsgw: Fsgw, source: Path) -> None:
         ("added", "/folder/new"),
         ("removed", "/nothing-in-it"),
     }
-    assert local_tree(exported(fsgw)) == local_tree(source)
+    assert local_tree(restored(fsgw)) == local_tree(source)
 
 
 def test_a_large_file_is_rewritten_only_where_it_differs(fsgw: Fsgw, source: Path) -> None:
@@ -50,7 +50,7 @@ def test_a_large_file_is_rewritten_only_where_it_differs(fsgw: Fsgw, source: Pat
     os.truncate(path, 3 * MIB + 1)
     row = fsgw.json("import", source, "main")[0]
     assert (row["changed"], row["content_bytes"]) == (1, 0)
-    assert local_tree(exported(fsgw)) == local_tree(source)
+    assert local_tree(restored(fsgw)) == local_tree(source)
 
 
 def test_checksum_finds_what_time_and_size_hide(fsgw: Fsgw, source: Path) -> None:
@@ -62,7 +62,7 @@ def test_checksum_finds_what_time_and_size_hide(fsgw: Fsgw, source: Path) -> Non
     stamp(path, T0)
     assert changes(fsgw, source) == set()
     assert changes(fsgw, source, "--checksum") == {("modified", "/file")}
-    assert (exported(fsgw) / "file").read_bytes() == path.read_bytes()
+    assert (restored(fsgw) / "file").read_bytes() == path.read_bytes()
 
 
 def test_a_changed_kind_is_replaced(fsgw: Fsgw, source: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_changed_kind_is_replaced(fsgw: Fsgw, source: Path) -> None:
     (source / "d").write_bytes(b"now a file too")
     row = fsgw.json("import", source, "main")[0]
     assert (row["added"], row["removed"]) == (5, 6)
-    assert local_tree(exported(fsgw)) == local_tree(source)
+    assert local_tree(restored(fsgw)) == local_tree(source)
 
 
 def test_no_delete_keeps_what_is_gone(fsgw: Fsgw, source: Path) -> None:
@@ -114,13 +114,13 @@ def test_links_that_come_apart_and_together(fsgw: Fsgw, source: Path) -> None:
     (source / "b").unlink()
     os.link(source / "a", source / "b")
     fsgw("import", source, "main")
-    assert local_tree(exported(fsgw)) == local_tree(source)
+    assert local_tree(restored(fsgw)) == local_tree(source)
 
     (source / "a2").write_bytes(b"differs now")
     os.link(source / "b", source / "c")
     (source / "a").unlink()
     fsgw("import", source, "main")
-    assert local_tree(exported(fsgw, name="again")) == local_tree(source)
+    assert local_tree(restored(fsgw, name="again")) == local_tree(source)
 
 
 def test_a_link_to_outside_the_import_is_not_written_through(fsgw: Fsgw, source: Path) -> None:
@@ -181,5 +181,5 @@ def test_any_series_of_changes_is_followed(fsgw: Fsgw, source: Path, rng: random
         for change in range(15):
             mutate(rng, source, T0 + step * 1000 + change)
         fsgw("import", source, "main", "--snapshot", f"s{step}")
-        assert local_tree(exported(fsgw, name=f"out-{step}")) == local_tree(source)
+        assert local_tree(restored(fsgw, name=f"out-{step}")) == local_tree(source)
         assert changes(fsgw, source) == set()

@@ -56,7 +56,7 @@ def test_check_finds_damage_and_reading_it_fails(tmp_path: Path, source: Path) -
     assert lines[0] == f"{rows[0]['where']}: {rows[0]['what']}"
     run("cat", "main/file", code=4)
     assert run("cat", "main/other").stdout == "whole" * 1000
-    done = run("export", "main", tmp_path / "out", code=1)
+    done = run("restore", "main", tmp_path / "out", code=1)
     assert done.stderr.startswith(f"fsgw: {tmp_path}/out/file: ")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["other"]
 

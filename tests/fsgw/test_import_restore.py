@@ -1,4 +1,4 @@
-"""Round trips through a branch of every kind of file, and exports into what exists."""
+"""Round trips through a branch of every kind of file, and restores into what exists."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fsgw.helpers import MIB, T0, Fsgw, changes, data_in, exported, local_tree, stamp
+from tests.fsgw.helpers import MIB, T0, Fsgw, changes, data_in, local_tree, restored, stamp
 
 
 def has_xattrs(path: Path) -> bool:
@@ -99,7 +99,7 @@ def test_round_trip(fsgw: Fsgw, source: Path, make: Callable[[Path], None]) -> N
     before = local_tree(source)
     fsgw("import", source, "main")
     assert local_tree(source) == before
-    assert local_tree(exported(fsgw)) == before
+    assert local_tree(restored(fsgw)) == before
     assert changes(fsgw, source) == set()
     assert changes(fsgw, source, "--checksum") == set()
 
@@ -116,7 +116,7 @@ def test_round_trip_of_owners_and_devices(fsgw: Fsgw, source: Path) -> None:
     (source / "file").chmod(0o6755)
     (source / "folder").chmod(0o3771)
     fsgw("import", source, "main")
-    assert local_tree(exported(fsgw)) == local_tree(source)
+    assert local_tree(restored(fsgw)) == local_tree(source)
 
 
 def test_round_trip_of_extended_attributes(fsgw: Fsgw, source: Path) -> None:
@@ -129,12 +129,12 @@ def test_round_trip_of_extended_attributes(fsgw: Fsgw, source: Path) -> None:
         os.setxattr(path, b"user.odd\xff", bytes(range(256)))
         os.setxattr(path, "user.empty", b"")
     fsgw("import", source, "main")
-    assert local_tree(exported(fsgw)) == local_tree(source)
+    assert local_tree(restored(fsgw)) == local_tree(source)
 
     os.setxattr(source / "file", "user.text", b"other")
     os.removexattr(source / "folder", "user.empty")
     assert changes(fsgw, source) == {("modified", "/file"), ("modified", "/folder")}
-    assert local_tree(exported(fsgw, name="again")) == local_tree(source)
+    assert local_tree(restored(fsgw, name="again")) == local_tree(source)
 
 
 def test_holes_stay_holes(fsgw: Fsgw, source: Path) -> None:
@@ -151,7 +151,7 @@ def test_holes_stay_holes(fsgw: Fsgw, source: Path) -> None:
     assert row["content_bytes"] < MIB
     assert fsgw.json("quota", "main")[0]["used_bytes"] < MIB
 
-    out = exported(fsgw)
+    out = restored(fsgw)
     for name in ("sparse", "all-hole"):
         assert (out / name).stat().st_size == (source / name).stat().st_size
         assert (out / name).stat().st_blocks * 512 < MIB
@@ -168,7 +168,7 @@ def test_holes_stay_holes(fsgw: Fsgw, source: Path) -> None:
     stamp(path, T0)
     assert changes(fsgw, source) == {("modified", "/sparse")}
     assert fsgw.json("quota", "main")[0]["used_bytes"] < MIB
-    out = exported(fsgw, name="again")
+    out = restored(fsgw, name="again")
     with (out / "sparse").open("rb") as file:
         assert os.pread(file.fileno(), 5, 0) == bytes(5)
         assert os.pread(file.fileno(), 4, 300 * MIB) == b"else"
@@ -178,15 +178,15 @@ def test_holes_stay_holes(fsgw: Fsgw, source: Path) -> None:
 def test_a_sub_directory_goes_in_and_out_alone(fsgw: Fsgw, source: Path) -> None:
     make_files(source)
     fsgw("import", source, "main/some/where")
-    assert local_tree(exported(fsgw, "main/some/where")) == local_tree(source)
+    assert local_tree(restored(fsgw, "main/some/where")) == local_tree(source)
     assert fsgw.lines("ls", "main") == ["some"]
     (source / "more").touch()
     fsgw("import", source / "folder", "main/other")
-    assert local_tree(exported(fsgw, "main/other", "other")) == local_tree(source / "folder")
+    assert local_tree(restored(fsgw, "main/other", "other")) == local_tree(source / "folder")
     assert fsgw.lines("ls", "main/some/where") == sorted({*os.listdir(source)} - {"more"})
 
 
-def test_export_refuses_a_directory_in_use_unless_forced(
+def test_restore_refuses_a_directory_in_use_unless_forced(
     fsgw: Fsgw, source: Path, tmp_path: Path
 ) -> None:
     (source / "folder").mkdir()
@@ -196,9 +196,9 @@ def test_export_refuses_a_directory_in_use_unless_forced(
     fsgw("import", source, "main")
     out = tmp_path / "out"
     out.mkdir()
-    fsgw("export", "main", out)
+    fsgw("restore", "main", out)
     assert local_tree(out) == local_tree(source)
-    fsgw("export", "main", out, code=3)
+    fsgw("restore", "main", out, code=3)
 
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -208,34 +208,34 @@ def test_export_refuses_a_directory_in_use_unless_forced(
     (out / "plain").write_bytes(b"old")
     (out / "link").unlink()
     (out / "link").symlink_to(outside / "nothing")
-    fsgw("export", "main", out, "--force")
+    fsgw("restore", "main", out, "--force")
     assert local_tree(out) == local_tree(source)
     assert list(outside.iterdir()) == []
 
     (out / "mine").touch()
     (out / "plain").unlink()
     (out / "plain").mkdir()
-    done = fsgw("export", "main", out, "--force", code=1)
+    done = fsgw("restore", "main", out, "--force", code=1)
     assert done.stderr == f"fsgw: {out}/plain: Is a directory\n"
     assert (out / "mine").exists()
     assert (out / "folder" / "file").read_bytes() == b"new"
 
 
-def test_export_of_what_is_no_directory(fsgw: Fsgw, source: Path, tmp_path: Path) -> None:
+def test_restore_of_what_is_no_directory(fsgw: Fsgw, source: Path, tmp_path: Path) -> None:
     (source / "file").touch()
     fsgw("import", source, "main")
-    fsgw("export", "main/file", tmp_path / "out", code=3)
-    fsgw("export", "main/nope", tmp_path / "out", code=3)
-    fsgw("export", "main@nope", tmp_path / "out", code=3)
+    fsgw("restore", "main/file", tmp_path / "out", code=3)
+    fsgw("restore", "main/nope", tmp_path / "out", code=3)
+    fsgw("restore", "main@nope", tmp_path / "out", code=3)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_snapshot_is_exported_as_it_was(fsgw: Fsgw, source: Path) -> None:
+def test_a_snapshot_is_restored_as_it_was(fsgw: Fsgw, source: Path) -> None:
     make_files(source)
     fsgw("import", source, "main", "--snapshot", "then")
     then = local_tree(source)
     (source / "small").write_bytes(b"later")
     (source / "empty").unlink()
     fsgw("import", source, "main")
-    assert local_tree(exported(fsgw, "main@then")) == then
-    assert local_tree(exported(fsgw, "main", "now")) == local_tree(source)
+    assert local_tree(restored(fsgw, "main@then")) == then
+    assert local_tree(restored(fsgw, "main", "now")) == local_tree(source)

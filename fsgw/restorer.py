@@ -1,7 +1,7 @@
-"""Export: restores a directory of a tree, all of it, into a local directory.
+"""Restore: makes a directory of a tree, all of it, anew as a local directory.
 
 Kinds, content, holes, hard links, owners (as root), modes, times and extended attributes come
-back. What the local file system refuses is reported; the rest is exported. Paths are bytes.
+back. What the local file system refuses is reported; the rest is restored. Paths are bytes.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from store.types import ROOT, DirEntry, Inode
 
 
 class _Folder(NamedTuple):
-    """A directory being exported."""
+    """A directory being restored."""
 
     path: bytes
     inode: Inode
     todo: Iterator[DirEntry]
 
 
-def export_directory(
+def restore_directory(
     tree: Tree, source: bytes, target: bytes, force: bool, advance: Callable[[int], None]
 ) -> Report:
     """Restore the directory `source` (a path in the tree) as the local directory `target`.
@@ -47,11 +47,11 @@ def export_directory(
         with os.scandir(target) as entries:
             if not force and next(entries, None) is not None:
                 raise errors.NotEmpty(f"{os.fsdecode(target)!r} is not empty") from None
-    return Exporter(tree, force, advance).run(inode, target)
+    return Restorer(tree, force, advance).run(inode, target)
 
 
-class Exporter:
-    """One export; `run` may be called once."""
+class Restorer:
+    """One restore; `run` may be called once."""
 
     def __init__(self, tree: Tree, force: bool, advance: Callable[[int], None]) -> None:
         self.report = Report()
@@ -61,7 +61,7 @@ class Exporter:
         self._links: dict[int, bytes] = {}  # inodes with several names -> the first path made
 
     def run(self, inode: Inode, target: bytes) -> Report:
-        """Export the directory `inode` into the existing local directory `target`."""
+        """Restore the directory `inode` into the existing local directory `target`."""
         stack = [_Folder(target, inode, entries_of(self._tree, inode.ino))]
         while stack:
             inner = self._step(stack[-1])
@@ -72,7 +72,7 @@ class Exporter:
         return self.report
 
     def _step(self, folder: _Folder) -> _Folder | None:
-        """Export the folder's entries up to the next directory; None when none is left."""
+        """Restore the folder's entries up to the next directory; None when none is left."""
         for entry in folder.todo:
             path = os.path.join(folder.path, entry.name)
             inode = self._tree.getattr(entry.ino)
@@ -80,7 +80,7 @@ class Exporter:
                 if entry.type == stat.S_IFDIR:
                     self._make_folder(path)
                     return _Folder(path, inode, entries_of(self._tree, entry.ino))
-                self._export_entry(path, inode)
+                self._restore_entry(path, inode)
             except OSError as error:
                 self.report.trouble(path, reason(error))
             except errors.Damaged as error:
@@ -106,7 +106,7 @@ class Exporter:
         self.report.added += 1
         self._advance(units(0))
 
-    def _export_entry(self, path: bytes, inode: Inode) -> None:
+    def _restore_entry(self, path: bytes, inode: Inode) -> None:
         if self._force:
             self._clear(path)
         if inode.nlink > 1:
