@@ -44,6 +44,10 @@ class Refs:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._values = {key.decode(): value for key, value in engine.reader.all(db.REFS)}
+        # Moves with every change: what was found out by way of refs may not hold any more.
+        self.version = 0
+        # When a name last came, went, or (at the latest) when the store was opened.
+        self.changed_ns = engine.now()
 
     def get(self, name: str) -> bytes | None:
         """A ref's value, None if there is none."""
@@ -62,6 +66,9 @@ class Refs:
         """
         if self._values.get(name) != expected:
             raise RefConflict(f"{name} was changed by someone else")
+        self.version += 1
+        if expected is None or value is None:
+            self.changed_ns = self._engine.now()
         if value is None:
             self._values.pop(name, None)
         else:

@@ -20,6 +20,7 @@ from store.errors import Busy, InvalidArgument, StorageFailure
 from store.flush import FlushJob
 from store.gc import Plan, Result, steps
 from store.history import History
+from store.identities import Identities
 from store.log import log
 from store.objects import ObjectWriter
 from store.pack import Location
@@ -68,6 +69,7 @@ class Store:
         except StorageFailure:
             self._put_empty_root()  # the store is new, or it was damaged, and every branch needs it
         self._history = History(engine, EMPTY_ROOT)
+        self.ids = Identities(self._history)
         self._views: dict[int, tuple[Tree, Point]] = {}
         self._background: _Tracked | None = None
         self._collecting = False
