@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from nfs import rpc
 from nfs.peer import Peer
-from nfs.program import Call, Later, Procedure, Program
+from nfs.program import Again, Call, Later, Procedure, Program
 from nfs.replies import ReplyCache, Send, key
 from nfs.rpc import AcceptStat, Header, Refused
 from nfs.xdr import Buffer, XdrError
@@ -34,6 +34,9 @@ class Waiting(Protocol):
 
     def when_durable(self, then: Callable[[StoreError | None], None]) -> None:
         """Call back once all changes made until now are durable, or could not be made so."""
+
+    def when_room(self, then: Callable[[], None]) -> None:
+        """Call back once memory that was full may have room again."""
 
     def elsewhere(self, run: Callable[[], None], then: Callable[[], None]) -> None:
         """Run something on another thread, then something on this one."""
@@ -136,7 +139,9 @@ class Dispatcher:
             log.exception("%s failed", procedure.name)
             send([xid, rpc.accepted(AcceptStat.SYSTEM_ERR)])
             return
-        if call.failed is not None:
+        if result is Again:
+            self._waiting.when_room(lambda: self._run(call, header, message, send))
+        elif call.failed is not None:
             self._when_durable(call, xid, result, send)
         elif type(result) is Later:
             self._later(call, xid, result, send)

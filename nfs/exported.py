@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from nfs.export import Rule
+from nfs.export import Rule, Shown
 from nfs.handle import Handles, Volume
 from nfs.peer import Peer
+from store.snapdir import SnapshotDirectory
 from store.tree import Tree
 from store.types import Caller
 
@@ -21,17 +22,40 @@ _CALLERS_MAX = 1024
 class Exported:
     """A volume as one client may use it."""
 
-    __slots__ = ("tree", "rule", "volume", "prefix", "fsid", "root", "branch", "_callers")
+    __slots__ = (
+        "tree",
+        "rule",
+        "volume",
+        "prefix",
+        "fsid",
+        "root",
+        "branch",
+        "snapshots",
+        "_callers",
+    )
 
     def __init__(
-        self, tree: Tree, rule: Rule, volume: Volume, prefix: bytes, fsid: int, branch: str
+        self,
+        tree: Tree | SnapshotDirectory,
+        rule: Rule,
+        volume: Volume,
+        prefix: bytes,
+        fsid: int,
+        branch: str,
     ) -> None:
         """`branch` is the branch's name, `prefix` what all of the volume's handles start with."""
         self.tree, self.rule, self.volume = tree, rule, volume
         self.prefix, self.fsid, self.branch = prefix, fsid, branch
         # The inode that `..` does not lead out of.
         self.root = volume.root
+        # The directory of the branch's snapshots, where this shows it.
+        self.snapshots: Exported | None = None
         self._callers: dict[Caller | None, Caller] = {}
+
+    @property
+    def lists_snapshots(self) -> bool:
+        """Whether a listing of the root shows `.snapshots`."""
+        return self.snapshots is not None and self.rule.snapshots is Shown.LISTED
 
     def caller(self, credential: Caller | None) -> Caller:
         """Who a credential stands for here, squashed as the rule says."""

@@ -21,7 +21,7 @@ Failed = Callable[[StoreError], Any]
 class Call:
     """One call under way: who asks for what, and how its reply is to be sent."""
 
-    __slots__ = ("peer", "caller", "credential", "procedure", "failed", "keep")
+    __slots__ = ("peer", "caller", "credential", "procedure", "failed", "keep", "tries")
 
     def __init__(
         self, peer: Peer, caller: Caller | None, credential: bytes, procedure: Procedure
@@ -33,6 +33,8 @@ class Call:
         self.failed: Failed | None = None
         # Whether the reply is the one to give again if the same call comes again.
         self.keep = True
+        # How often it was tried in vain for want of memory.
+        self.tries = 0
 
 
 class Later:
@@ -42,6 +44,10 @@ class Later:
 
     def __init__(self, run: Callable[[], None], finish: Callable[[], Any]) -> None:
         self.run, self.finish = run, finish
+
+
+class Again:
+    """A call that is to be tried again as soon as there is room in memory."""
 
 
 Handler = Callable[[Call, Any], Any]

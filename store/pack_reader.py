@@ -24,7 +24,6 @@ from store.pack import (
     Location,
     identity,
     open_pack,
-    pread,
 )
 
 Request = tuple[bytes, Location]
@@ -37,6 +36,14 @@ _RUN_RECORDS_MAX = 256
 _RUN_BYTES_MAX = 8 * 1024 * 1024
 
 _CHECKSUM = struct.Struct("<Q")
+
+
+# A read with this flag gives what the page cache has, and never waits for the disk (preadv2(2)).
+CACHED = os.RWF_NOWAIT
+
+
+class NotCached(Exception):
+    """A read that was to take from the page cache alone found that it has not all."""
 
 
 class _Scratch(threading.local):
@@ -57,19 +64,20 @@ class PackReader:
         self._lock = threading.Lock()
         self._scratch = _Scratch()
 
-    def read(self, oid: bytes, location: Location) -> bytes:
-        """Return an object's bytes.
+    def read(self, oid: bytes, location: Location, flags: int = 0) -> bytes:
+        """Return an object's bytes. With CACHED, NotCached where they would have to be waited for.
 
         Damaged, naming pack, offset and id, when the record is not what was written, or missing;
         StorageFailure when the disk cannot read it.
         """
-        return self._decode(oid, location, self.read_stored(oid, location))
+        return self._decode(oid, location, self.read_stored(oid, location, flags))
 
-    def read_stored(self, oid: bytes, location: Location) -> memoryview:
+    def read_stored(self, oid: bytes, location: Location, flags: int = 0) -> memoryview:
         """Return a record's payload as it is stored (for rewriting); errors as read()."""
         size = RECORD_HEADER_BYTES + location.stored
+        record = memoryview(bytearray(size))
         try:
-            record = memoryview(pread(self._file(location.pack), size, location.offset))
+            record = record[: self._preadv(location.pack, [record], location.offset, flags)]
         except errors.Damaged as error:
             self._damaged(oid, location, str(error))
         if len(record) < size:
@@ -81,7 +89,9 @@ class PackReader:
             self._damaged(oid, location, "the payload's checksum is wrong")
         return payload
 
-    def read_many(self, requests: Sequence[Request], out: Sequence[memoryview]) -> None:
+    def read_many(
+        self, requests: Sequence[Request], out: Sequence[memoryview], flags: int = 0
+    ) -> None:
         """Read objects into writable buffers of exactly their raw sizes; errors as read().
 
         Records that lie one behind the other are read by one system call, uncompressed ones
@@ -90,10 +100,10 @@ class PackReader:
         start, count = 0, len(requests)
         while start < count:
             stop = _run_end(requests, start)
-            self._read_run(requests[start:stop], out[start:stop])
+            self._read_run(requests[start:stop], out[start:stop], flags)
             start = stop
 
-    def _read_run(self, run: Sequence[Request], out: Sequence[memoryview]) -> None:
+    def _read_run(self, run: Sequence[Request], out: Sequence[memoryview], flags: int) -> None:
         first = run[0][1]
         headers = self._scratch.headers
         buffers: list[memoryview] = []
@@ -108,7 +118,8 @@ class PackReader:
             buffers.append(headers[index])
             buffers.append(payload)
         try:
-            whole = self._preadv(first.pack, buffers, first.offset) == run[-1][1].end - first.offset
+            size = run[-1][1].end - first.offset
+            whole = self._preadv(first.pack, buffers, first.offset, flags) == size
         except errors.Damaged:
             whole = False
         if not whole:
@@ -160,11 +171,16 @@ class PackReader:
                 self._files.move_to_end(pack)
             return file
 
-    def _preadv(self, pack: int, buffers: list[memoryview], offset: int) -> int:
+    def _preadv(self, pack: int, buffers: list[memoryview], offset: int, flags: int) -> int:
         file = self._file(pack)
         try:
-            return os.preadv(file.fd, buffers, offset)
+            count = os.preadv(file.fd, buffers, offset, flags)
+            if flags and count < sum(map(len, buffers)):
+                raise NotCached
+            return count
         except OSError as error:
+            if flags:  # EAGAIN; or a file system that cannot tell: the read that waits will
+                raise NotCached from None
             raise disk.failure(error, file.path) from error
 
     def _decode(self, oid: bytes, location: Location, payload: Buffer) -> bytes:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from store.errors import Damaged, StoreError
 from store.memtable import Buffer
 from store.pack import Location
-from store.pack_reader import PackReader
+from store.pack_reader import CACHED, NotCached, PackReader
 from store.types import Data, Inode
 
 
@@ -43,17 +43,19 @@ class ReadPlan(NamedTuple):
     parts: list[Chunk]
     pieces: list[Piece]
 
-    def fetch(self, packs: PackReader) -> bytearray:
-        """The bytes; holes are zeros. Any thread. Raises Damaged, StorageFailure."""
+    def fetch(self, packs: PackReader, flags: int = 0) -> bytearray:
+        """The bytes; holes are zeros. Any thread. Raises Damaged, StorageFailure; with CACHED,
+        NotCached where the disk would have to be waited for."""
         out = bytearray(self.length)
         view = memoryview(out)
         if self.whole:
             packs.read_many(
                 [(chunk.oid, chunk.location) for chunk in self.whole],
                 [view[chunk.at : chunk.at + chunk.stop] for chunk in self.whole],
+                flags,
             )
         for oid, location, at, start, stop in self.parts:
-            view[at : at + stop - start] = memoryview(packs.read(oid, location))[start:stop]
+            view[at : at + stop - start] = memoryview(packs.read(oid, location, flags))[start:stop]
         for data, at, start, stop in self.pieces:
             view[at : at + stop - start] = data[start:stop]
         return out
@@ -85,6 +87,18 @@ class ReadJob:
             self._data = self._plan.fetch(self._packs)
         except StoreError as error:
             self._error = error
+
+    def run_cached(self) -> bool:
+        """Get the bytes if that takes no waiting for the disk; says whether `run` need not be."""
+        if self._plan is None:
+            return True
+        try:
+            self._data = self._plan.fetch(self._packs, CACHED)
+        except NotCached:
+            return False
+        except StoreError as error:
+            self._error = error
+        return True
 
     def finish(self) -> Data:
         """The result. Raises Damaged, StorageFailure."""

@@ -126,6 +126,10 @@ class SnapshotDirectory:
         wanted = name.decode("utf-8", "surrogateescape")
         return next((info for info in self._all() if info.name == wanted), None)
 
+    def root_of(self, info: SnapshotInfo) -> int:
+        """The number of the root inode of a snapshot."""
+        return self._store.ids.snapshot_root(info.id)
+
     def readdir(self, who: Caller, ino: int, cookie: int = 0, count: int = 1000) -> Listing:
         """As `Tree.readdir`; a cookie is a hash of the name, so it stays right meanwhile."""
         if not 0 <= cookie < 2**63:
@@ -142,7 +146,7 @@ class SnapshotDirectory:
             while slot in taken:
                 slot += 1
             taken.add(slot)
-            root = self._store.ids.snapshot_root(info.id)
+            root = self.root_of(info)
             entries.append(DirEntry(name, root, stat.S_IFDIR, slot))
         entries.sort(key=lambda entry: entry.cookie)
         left = [entry for entry in entries if entry.cookie > cookie]

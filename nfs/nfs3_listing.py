@@ -1,0 +1,125 @@
+"""READDIR and READDIRPLUS (RFC 1813 3.3.16, 3.3.17).
+
+A cookie is the store's: it resumes a listing just after its entry, whatever came and went in the
+directory since, and after a restart. So one verifier does for ever, and none is refused. Pages
+are filled by the size that entries have on the wire.
+"""
+
+from __future__ import annotations
+
+import stat
+import struct
+from collections.abc import Iterable
+
+from nfs.attributes import NO_ATTRIBUTES, post_op
+from nfs.door import OK, Door, Result
+from nfs.exported import Exported
+from nfs.nfs3_messages import (
+    READDIR3args,
+    READDIR3resok,
+    READDIRPLUS3args,
+    READDIRPLUS3resok,
+)
+from nfs.program import Call
+from nfs.status import TooSmall
+from store import snapdir
+from store.snapdir import SnapshotDirectory
+from store.types import COOKIE_DOT_DOT, Caller, DirEntry, Listing
+
+COOKIE_VERIFIER = b"fsgw" + bytes(4)
+
+# dir_attributes and cookieverf before the entries, the end of the list and eof behind them.
+_AROUND_BYTES = 88 + 8 + 4 + 4
+# fileid, an empty name and cookie of an entry that follows, and what READDIRPLUS adds to it.
+_ENTRY_BYTES = 4 + 8 + 4 + 8
+_PLUS_BYTES = 88 + 4 + 4 + 60
+# An entry's name is a word long at least.
+_LEAST_BYTES = _ENTRY_BYTES + 4
+
+_FOLLOWS = struct.Struct("!IQI").pack
+_COOKIE = struct.Struct("!Q").pack
+_HANDLE = struct.Struct("!II").pack
+_END = {False: struct.pack("!II", 0, 0), True: struct.pack("!II", 0, 1)}
+_PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
+
+# `.snapshots`, as the root of a branch lists it.
+SNAPSHOTS = DirEntry(snapdir.NAME, snapdir.INO, stat.S_IFDIR, snapdir.COOKIE)
+
+# The most that a reply holds, whatever the client asks for.
+LISTING_BYTES_MAX = 1 << 20
+
+
+def readdir3(door: Door, call: Call, arguments: READDIR3args) -> Result:
+    """RFC 1813 3.3.16."""
+    exported, ino = door.open(call, arguments.dir)
+    who = exported.caller(call.caller)
+    room = min(arguments.count_, LISTING_BYTES_MAX) - _AROUND_BYTES
+    entries, eof = _entries(exported, who, ino, arguments.cookie, room // _LEAST_BYTES)
+    parts: list[bytes] = []
+    for name, number, _, cookie in entries:
+        length = len(name)
+        room -= _ENTRY_BYTES + (length + 3 & ~3)
+        if room < 0:
+            eof = False
+            break
+        parts += _FOLLOWS(1, number, length), name, _PADDING[length & 3], _COOKIE(cookie)
+    if not parts and not eof:
+        raise TooSmall(f"no entry fits in {arguments.count_} bytes")
+    parts.append(_END[eof])
+    around = post_op(exported.tree.getattr(ino), exported.fsid)
+    return OK, READDIR3resok(around, COOKIE_VERIFIER, b"".join(parts))
+
+
+def readdirplus3(door: Door, call: Call, arguments: READDIRPLUS3args) -> Result:
+    """RFC 1813 3.3.17."""
+    exported, ino = door.open(call, arguments.dir)
+    who, tree, fsid = exported.caller(call.caller), exported.tree, exported.fsid
+    room = min(arguments.maxcount, LISTING_BYTES_MAX) - _AROUND_BYTES
+    names_room = arguments.dircount
+    count = min(room // (_LEAST_BYTES + _PLUS_BYTES), names_room // _LEAST_BYTES + 1)
+    entries, eof = _entries(exported, who, ino, arguments.cookie, count)
+    find, make, prefix = tree.getattr, door.handles.make, exported.prefix
+    crossing = isinstance(tree, SnapshotDirectory)
+    parts: list[bytes] = []
+    for name, number, _, cookie in entries:
+        length = len(name)
+        size = _ENTRY_BYTES + (length + 3 & ~3)
+        names_room -= size
+        room -= size + _PLUS_BYTES
+        if room < 0 or (names_room < 0 and parts):
+            eof = False
+            break
+        parts += _FOLLOWS(1, number, length), name, _PADDING[length & 3], _COOKIE(cookie)
+        if crossing and cookie > COOKIE_DOT_DOT:
+            parts += NO_ATTRIBUTES, bytes(4)  # another volume: the client looks it up
+            continue
+        if number == snapdir.INO and exported.snapshots is not None:
+            inode = exported.snapshots.tree.getattr(number)
+        else:
+            inode = find(number)
+        parts += post_op(inode, fsid), _HANDLE(1, 60), make(prefix, number)
+    if not parts and not eof:
+        raise TooSmall(f"no entry fits in {arguments.maxcount} bytes")
+    parts.append(_END[eof])
+    around = post_op(find(ino), fsid)
+    return OK, READDIRPLUS3resok(around, COOKIE_VERIFIER, b"".join(parts))
+
+
+def _entries(
+    exported: Exported, who: Caller, ino: int, cookie: int, count: int
+) -> tuple[Iterable[DirEntry], bool]:
+    """The next entries of a directory as its export shows them, and whether they are the last."""
+    found: Listing = exported.tree.readdir(who, ino, cookie, max(count, 1))
+    entries, eof = found
+    if ino != exported.root or cookie > snapdir.COOKIE:
+        return entries, eof
+    shown = [
+        # `..` does not lead out of what is exported.
+        entry._replace(ino=ino) if entry.cookie == COOKIE_DOT_DOT else entry
+        for entry in entries
+    ]
+    if exported.lists_snapshots and cookie < snapdir.COOKIE:
+        behind = sum(entry.cookie <= COOKIE_DOT_DOT for entry in shown)
+        if eof or behind < len(shown) or cookie == COOKIE_DOT_DOT:
+            shown.insert(behind, SNAPSHOTS)
+    return shown, eof
