@@ -87,6 +87,10 @@ class Realm(Protocol):
     def version(self) -> int:
         """Changes whenever what was answered may not hold any more."""
 
+    def admits(self, peer: Peer) -> bool:
+        """Whether a client may mount anything at all. Who may not is told nothing of what there
+        is: MOUNT refuses every path alike."""
+
     def exported(self, volume: Volume, peer: Peer) -> Exported:
         """A volume for a client. Raises Stale where it does not exist (any more), AccessDenied
         where the client is not let into it."""

@@ -17,7 +17,8 @@ _numbers = itertools.count(1)
 class Peer:
     """One connection's other end.
 
-    `address` is an IP address as text, `port` its port, `transport` `tcp` or `udp`. `exports`
+    `address` is an IP address as text, `port` its port, `transport` `tcp` or `udp`;
+    `local_address` is the address of ours that it called, empty where that is unknown. `exports`
     holds what this peer was let into, by the prefix of its handles, as of `exports_version`.
     """
 
@@ -25,6 +26,7 @@ class Peer:
         "address",
         "port",
         "transport",
+        "local_address",
         "number",
         "calls",
         "received_bytes",
@@ -33,8 +35,11 @@ class Peer:
         "exports_version",
     )
 
-    def __init__(self, address: str, port: int, transport: str = "tcp") -> None:
+    def __init__(
+        self, address: str, port: int, transport: str = "tcp", local_address: str = ""
+    ) -> None:
         self.address, self.port, self.transport = address, port, transport
+        self.local_address = local_address
         self.number = next(_numbers)
         self.calls = self.received_bytes = self.sent_bytes = 0
         self.exports: dict[bytes, Exported] = {}
