@@ -1,0 +1,228 @@
+"""How a setting is declared, once: its kind, default, unit, help, and what happens at its limit.
+
+A table of settings is a frozen dataclass whose fields are made by `setting`. Reading, the errors,
+and the sample text all come from that declaration. Knows no setting itself, and reads no file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from store.errors import InvalidArgument
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+_SAMPLE_COLUMNS = 78
+_TEXT_SHOWN_MAX = 60
+
+
+class Kind(Protocol[T_co]):
+    """A kind of value: `read` makes one of what stands in a file, or raises ValueError.
+
+    `words` says what is allowed. Relative paths are taken from the directory `base`.
+    """
+
+    @property
+    def words(self) -> str:
+        """What is allowed, for errors and help."""
+
+    def read(self, raw: object, base: Path) -> T_co:
+        """The value; ValueError, with or without a text, for what is not allowed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    """A whole number, of a unit; octal ones are shown as modes are."""
+
+    least: int
+    most: int
+    unit: str = ""
+    octal: bool = False
+
+    @property
+    def words(self) -> str:
+        """The range."""
+        form = _binary if self.unit == "bytes" else self.toml
+        what = f"a number of {self.unit}" if self.unit else "a whole number"
+        return f"{what} from {form(self.least)} to {form(self.most)}"
+
+    def read(self, raw: object, base: Path) -> int:
+        """The number."""
+        if isinstance(raw, bool) or not isinstance(raw, int):
+            raise ValueError
+        if not self.least <= raw <= self.most:
+            raise ValueError
+        return raw
+
+    def toml(self, value: int) -> str:
+        """The number as it stands in a file."""
+        return f"0o{value:o}" if self.octal else toml(value)
+
+
+def _binary(count: int) -> str:
+    """A number of bytes in the largest binary unit that it is a whole number of."""
+    for shift, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if count and count % (1 << shift) == 0:
+            return f"{count >> shift} {unit}"
+    return str(count)
+
+
+@dataclasses.dataclass(frozen=True)
+class Flag:
+    """true or false."""
+
+    words: str = "true or false"
+
+    def read(self, raw: object, base: Path) -> bool:
+        """The flag."""
+        if not isinstance(raw, bool):
+            raise ValueError
+        return raw
+
+
+class Choice(Generic[T]):
+    """One of a few words, each standing for a value."""
+
+    def __init__(self, values: Mapping[str, T]) -> None:
+        self._values = dict(values)
+        quoted = [f'"{word}"' for word in values]
+        self.words = ", ".join(quoted[:-1]) + f" or {quoted[-1]}"
+
+    def read(self, raw: object, base: Path) -> T:
+        """The word's value."""
+        if not isinstance(raw, str) or raw not in self._values:
+            raise ValueError
+        return self._values[raw]
+
+
+def choice(*words: str) -> Choice[str]:
+    """One of these words, as it is."""
+    return Choice({word: word for word in words})
+
+
+@dataclasses.dataclass(frozen=True)
+class PathName:
+    """A path of a file or directory; empty: a default that the help names."""
+
+    words: str = "a path"
+
+    def read(self, raw: object, base: Path) -> Path | None:
+        """The path, made absolute; None for an empty one."""
+        if not isinstance(raw, str) or "\0" in raw:
+            raise ValueError
+        return (base / Path(raw).expanduser()).absolute() if raw else None
+
+
+@dataclasses.dataclass(frozen=True)
+class ListOf(Generic[T]):
+    """A list of at least one item, none twice; `item` reads each, raising ValueError."""
+
+    words: str
+    item: Callable[[object], T]
+
+    def read(self, raw: object, base: Path) -> tuple[T, ...]:
+        """The items, in their order."""
+        if not isinstance(raw, list) or not raw:
+            raise ValueError
+        items = tuple(self.item(one) for one in raw)
+        if len(set(items)) < len(items):
+            raise ValueError("one of them stands there twice")
+        return items
+
+
+def setting(
+    kind: Kind[T], default: T | None, text: str, limit: str = "", sample: Any = None
+) -> Any:
+    """A dataclass field that is a setting.
+
+    text: what it is. limit: what happens at it. sample: how the default is written in a file,
+    where that is not the default itself.
+    """
+    shown = default if sample is None else sample
+    metadata = {"kind": kind, "text": text, "limit": limit, "sample": shown}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def read(table: type[T], raw: Mapping[str, object], base: Path, where: str, prefix: str = "") -> T:
+    """A table of settings out of plain values; those not given have their defaults.
+
+    `where` (a file, say) and `prefix` go before the key in errors. Raises InvalidArgument, in one
+    line, for a key that there is not and for a value that is not allowed.
+    """
+    found = {field.name: field for field in dataclasses.fields(table)}  # type: ignore[arg-type]
+    refuse_unknown(raw, found, where, prefix)
+    values: dict[str, Any] = {}
+    for name, value in raw.items():
+        kind: Kind[Any] = found[name].metadata["kind"]
+        try:
+            values[name] = kind.read(value, base)
+        except ValueError as error:
+            reason = f" ({error})" if str(error) else ""
+            raise InvalidArgument(
+                f"{where}: {prefix}{name}: {_shown(value)} is not {kind.words}{reason}"
+            ) from None
+    return table(**values)
+
+
+def refuse_unknown(raw: Iterable[str], known: Iterable[str], where: str, prefix: str = "") -> None:
+    """Raise InvalidArgument for the first name that is not known, with the likeliest that is."""
+    known = list(known)
+    for name in raw:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {prefix}{near[0]}?" if near else ""
+            raise InvalidArgument(f"{where}: there is no key {prefix}{name}{hint}")
+
+
+def _shown(value: object) -> str:
+    """A value as it stands in a file, cut short."""
+    try:
+        text = toml(value)
+    except TypeError:
+        text = str(value)
+    return text if len(text) <= _TEXT_SHOWN_MAX else f"{text[:_TEXT_SHOWN_MAX]}..."
+
+
+_CONTROL = {code: f"\\u{code:04x}" for code in (*range(32), 127)}
+_ESCAPES = str.maketrans({**_CONTROL, '"': '\\"', "\\": "\\\\"})
+
+
+def toml(value: object) -> str:
+    """A value in TOML. Raises TypeError for what none of the kinds holds."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return f"{value:_}" if value >= 10_000 else str(value)
+        case str() | Path():
+            return f'"{str(value).translate(_ESCAPES)}"'
+        case list() | tuple():
+            return f"[{', '.join(toml(one) for one in value)}]"
+        case _:
+            raise TypeError(f"{type(value).__name__} has no form here")
+
+
+def sample_lines(table: type[Any]) -> Iterator[str]:
+    """Each setting of a table: what it is, what is allowed, and commented out, its default."""
+    for field in dataclasses.fields(table):
+        kind, metadata = field.metadata["kind"], field.metadata
+        shown = metadata["sample"]
+        yield ""
+        yield from _comment(metadata["text"])
+        yield from _comment(f"Value: {kind.words}.")
+        if metadata["limit"]:
+            yield from _comment(f"At the limit: {metadata['limit']}")
+        line = f"#{field.name} = {kind.toml(shown) if isinstance(kind, Whole) else toml(shown)}"
+        if isinstance(kind, Whole) and kind.unit == "bytes":
+            line += f"  # {_binary(shown)}"
+        yield line
+
+
+def _comment(text: str) -> list[str]:
+    return [f"# {line}" for line in textwrap.wrap(text, _SAMPLE_COLUMNS, break_on_hyphens=False)]
