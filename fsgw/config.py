@@ -47,7 +47,6 @@ class StoreConfig:
         PathName(),
         None,
         "The store's directory. Empty: the one given with --store or FSGW_STORE.",
-        sample="",
     )
     dirty_bytes_max: int = setting(
         Whole(4 * MIB, 64 * GIB, "bytes"),
@@ -200,7 +199,6 @@ class AdminConfig:
         None,
         f"Path of the Unix socket. Empty: {SOCKET_NAME} in the store's directory, where every "
         "command finds it.",
-        sample="",
     )
     socket_mode: int = setting(
         Whole(0o600, 0o777, octal=True),
@@ -224,7 +222,6 @@ class ExportsConfig:
         None,
         f"The exports. Empty: {EXPORTS_NAME} in the store's directory, where `fsgw export` finds "
         "it whether a gateway runs or not.",
-        sample="",
     )
 
 
@@ -356,5 +353,5 @@ def sample() -> str:
         "# Relative paths are relative to this file's directory.",
     ]
     for name, table in _TABLES.items():
-        lines += ["", "", f"[{name}]", *settings.sample_lines(table)]
+        lines += ["", "", f"[{name}]", *settings.sample_lines(table())]
     return "\n".join(lines) + "\n"

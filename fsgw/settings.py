@@ -16,24 +16,27 @@ from typing import Any, Generic, Protocol, TypeVar
 from store.errors import InvalidArgument
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 _SAMPLE_COLUMNS = 78
 _TEXT_SHOWN_MAX = 60
 
 
-class Kind(Protocol[T_co]):
+class Kind(Protocol[T]):
     """A kind of value: `read` makes one of what stands in a file, or raises ValueError.
 
-    `words` says what is allowed. Relative paths are taken from the directory `base`.
+    `plain` is its inverse. `words` says what is allowed. Relative paths are taken from the
+    directory `base`.
     """
 
     @property
     def words(self) -> str:
         """What is allowed, for errors and help."""
 
-    def read(self, raw: object, base: Path) -> T_co:
+    def read(self, raw: object, base: Path) -> T:
         """The value; ValueError, with or without a text, for what is not allowed."""
+
+    def plain(self, value: T) -> object:
+        """The value as text, number, flag or list."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +63,10 @@ class Whole:
             raise ValueError
         return raw
 
+    def plain(self, value: int) -> int:
+        """The number."""
+        return value
+
     def toml(self, value: int) -> str:
         """The number as it stands in a file."""
         return f"0o{value:o}" if self.octal else toml(value)
@@ -85,12 +92,17 @@ class Flag:
             raise ValueError
         return raw
 
+    def plain(self, value: bool) -> bool:
+        """The flag."""
+        return value
+
 
 class Choice(Generic[T]):
     """One of a few words, each standing for a value."""
 
     def __init__(self, values: Mapping[str, T]) -> None:
         self._values = dict(values)
+        self._words = {value: word for word, value in values.items()}
         quoted = [f'"{word}"' for word in values]
         self.words = ", ".join(quoted[:-1]) + f" or {quoted[-1]}"
 
@@ -99,6 +111,10 @@ class Choice(Generic[T]):
         if not isinstance(raw, str) or raw not in self._values:
             raise ValueError
         return self._values[raw]
+
+    def plain(self, value: T) -> str:
+        """The word of the value."""
+        return self._words[value]
 
 
 def choice(*words: str) -> Choice[str]:
@@ -118,6 +134,10 @@ class PathName:
             raise ValueError
         return (base / Path(raw).expanduser()).absolute() if raw else None
 
+    def plain(self, value: Path | None) -> str:
+        """The path, empty for None."""
+        return "" if value is None else str(value)
+
 
 @dataclasses.dataclass(frozen=True)
 class ListOf(Generic[T]):
@@ -135,18 +155,14 @@ class ListOf(Generic[T]):
             raise ValueError("one of them stands there twice")
         return items
 
+    def plain(self, value: tuple[T, ...]) -> list[T]:
+        """The items."""
+        return list(value)
 
-def setting(
-    kind: Kind[T], default: T | None, text: str, limit: str = "", sample: Any = None
-) -> Any:
-    """A dataclass field that is a setting.
 
-    text: what it is. limit: what happens at it. sample: how the default is written in a file,
-    where that is not the default itself.
-    """
-    shown = default if sample is None else sample
-    metadata = {"kind": kind, "text": text, "limit": limit, "sample": shown}
-    return dataclasses.field(default=default, metadata=metadata)
+def setting(kind: Kind[T], default: T, text: str, limit: str = "") -> Any:
+    """A dataclass field that is a setting. text: what it is. limit: what happens at it."""
+    return dataclasses.field(default=default, metadata={"kind": kind, "text": text, "limit": limit})
 
 
 def read(table: type[T], raw: Mapping[str, object], base: Path, where: str, prefix: str = "") -> T:
@@ -208,19 +224,33 @@ def toml(value: object) -> str:
             raise TypeError(f"{type(value).__name__} has no form here")
 
 
-def sample_lines(table: type[Any]) -> Iterator[str]:
-    """Each setting of a table: what it is, what is allowed, and commented out, its default."""
-    for field in dataclasses.fields(table):
+def plain(values: Any) -> dict[str, object]:
+    """All settings of a table as plain data."""
+    return {
+        field.name: field.metadata["kind"].plain(getattr(values, field.name))
+        for field in dataclasses.fields(values)
+    }
+
+
+def sample_lines(values: Any, live: Iterable[str] = ()) -> Iterator[str]:
+    """Each setting of a table: what it is, what is allowed, and its value, commented out.
+
+    Those named in `live` are not commented out.
+    """
+    live = set(live)
+    for field in dataclasses.fields(values):
         kind, metadata = field.metadata["kind"], field.metadata
-        shown = metadata["sample"]
+        value = kind.plain(getattr(values, field.name))
         yield ""
         yield from _comment(metadata["text"])
         yield from _comment(f"Value: {kind.words}.")
         if metadata["limit"]:
             yield from _comment(f"At the limit: {metadata['limit']}")
-        line = f"#{field.name} = {kind.toml(shown) if isinstance(kind, Whole) else toml(shown)}"
+        mark = "" if field.name in live else "#"
+        line = f"{mark}{field.name} = "
+        line += kind.toml(value) if isinstance(kind, Whole) else toml(value)
         if isinstance(kind, Whole) and kind.unit == "bytes":
-            line += f"  # {_binary(shown)}"
+            line += f"  # {_binary(value)}"
         yield line
 
 
