@@ -31,6 +31,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", metavar="NAME", help="only this row; repeatable")
     parser.add_argument("--dir", type=Path, help="where to work (default: beside the checkout)")
     parser.add_argument("--strict", action="store_true", help="exit 1 where a target is missed")
+    parser.add_argument(
+        "--profile",
+        type=Path,
+        metavar="FILE",
+        help="nfs: run our server under cProfile, whose statistics of its last process go to FILE"
+        " (then: python -m pstats FILE); use it with --only",
+    )
     arguments = parser.parse_args()
     unknown = sorted(set(arguments.only or ()) - set(AREAS[arguments.area]))
     if unknown:
@@ -57,10 +64,11 @@ def main() -> int:
     chosen = AREAS[arguments.area]
     measures = [chosen[name] for name in chosen if not arguments.only or name in arguments.only]
     started = time.monotonic()
+    profile = arguments.profile.absolute() if arguments.profile else None
     where = (arguments.dir or CHECKOUT.parent).resolve()
     with (
         tempfile.TemporaryDirectory(prefix="fsgw-bench-", dir=where) as scratch,
-        Bench(Path(scratch), quick=arguments.quick) as bench,
+        Bench(Path(scratch), quick=arguments.quick, profile=profile) as bench,
     ):
         bench.say(f"Linux {platform.release()}, Python {platform.python_version()}, in {scratch}")
         rows = _measure(bench, measures, json=arguments.json)

@@ -8,6 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from scripts.benchmarks.bench import Bench
+from scripts.benchmarks.nfs_calls import calls, readdirplus
+from scripts.benchmarks.nfs_data import (
+    cold_read,
+    random_read,
+    random_write,
+)
+from scripts.benchmarks.nfs_data import sequential_read as nfs_read
+from scripts.benchmarks.nfs_data import sequential_write as nfs_write
+from scripts.benchmarks.nfs_names import names, small_files
+from scripts.benchmarks.nfs_servers import ASYNC, SYNC
 from scripts.benchmarks.rows import Row
 from scripts.benchmarks.store_branches import diff, memory_sealed, memory_unsealed, steps
 from scripts.benchmarks.store_calls import cached, create
@@ -30,5 +40,19 @@ AREAS: Mapping[str, Mapping[str, Measure]] = {
         "memory-sealed": memory_sealed,
         "seal": seal,
         "history": history,
+    },
+    "nfs": {
+        "getattr": calls("getattr"),
+        "lookup": calls("lookup"),
+        "access": calls("access"),
+        "write": nfs_write,
+        "read": nfs_read,
+        "random-read": random_read,
+        "random-write": random_write,
+        "names-sync": names(SYNC),
+        "names-async": names(ASYNC),
+        "small-files": small_files,
+        "readdirplus": readdirplus,
+        "read-cold": cold_read,
     },
 }

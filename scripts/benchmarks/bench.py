@@ -32,12 +32,14 @@ class Pair(NamedTuple):
 class Bench:
     """One run in the directory `scratch`; `quick` asks for small sizes.
 
-    `resources` closes what measurements opened, last first, when the run ends.
+    `resources` closes what measurements opened, last first, when the run ends. `profile` is where
+    a server process of ours is to leave its cProfile statistics, if anywhere.
     """
 
-    def __init__(self, scratch: Path, *, quick: bool) -> None:
+    def __init__(self, scratch: Path, *, quick: bool, profile: Path | None = None) -> None:
         self.scratch = scratch
         self.quick = quick
+        self.profile = profile
         self.resources = ExitStack()
         self._fixtures: dict[object, object] = {}
         self._serial = itertools.count(1)

@@ -206,14 +206,17 @@ static void ask_remove(struct slot *slot)
 /* CREATE, RENAME and REMOVE of one name after another, leaving nothing. */
 static void ask_churn(struct slot *slot)
 {
-    char name[sizeof files->name];
-    void (*const asks[])(struct slot *) = {ask_create, ask_rename};
-    if (slot->step < 2) {
-        asks[slot->step](slot);
-    } else {
-        name_of(name, "renamed-", slot->number);
-        begin(slot, REMOVE), put_handle(slot, &directory), put_string(slot, name);
+    char name[sizeof files->name], new_name[sizeof files->name];
+    name_of(name, "churn-", slot->number);
+    name_of(new_name, "churned-", slot->number);
+    if (slot->step == 0) {
+        put_create(slot, &directory, name, GUARDED, false);
+        return;
     }
+    begin(slot, slot->step == 1 ? RENAME : REMOVE);
+    put_handle(slot, &directory), put_string(slot, slot->step == 1 ? name : new_name);
+    if (slot->step == 1)
+        put_handle(slot, &directory), put_string(slot, new_name);
 }
 
 static bool answer_churn(struct slot *slot, struct view *view)
