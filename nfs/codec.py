@@ -91,8 +91,8 @@ def _arms(number: str, arms: Mapping[int, Any], default: Any) -> Iterator[tuple[
             yield f"{word} {number} == {value}:", kind
             word = "elif"
     if default is not None:
-        others = ", ".join(str(value) for value in arms)
-        yield f"{word} {number} not in ({others},):", default
+        others = "".join(f"{value}, " for value in arms)
+        yield f"{word} {number} not in ({others}):", default
 
 
 class _Compiler:
@@ -168,8 +168,13 @@ class _Compiler:
                 return f"({name} == 1)"
             case Fixed(length):
                 name = self._fresh("b")
-                run.format += f"{length}s{-length % 4}x" if length % 4 else f"{length}s"
+                run.format += f"{length}s"
                 run.names.append(name)
+                if length % 4:
+                    padding = self._fresh("b")
+                    run.format += f"{-length % 4}s"
+                    run.names.append(padding)
+                    run.checks.append(f"if any({padding}): raise XdrError('padding not zero')")
                 return name
             case Opaque(limit, shared):
                 self._end_unpack(lines, run)
