@@ -51,8 +51,8 @@ def is_wildcard(address: str) -> bool:
 
 
 def uaddr(address: str, port: int) -> bytes:
-    """The universal address of a port at an IP address."""
-    return f"{address}.{port >> 8}.{port & 255}".encode()
+    """The universal address of a port at an IP address, whose zone means nothing elsewhere."""
+    return f"{address.partition('%')[0]}.{port >> 8}.{port & 255}".encode()
 
 
 def parse_uaddr(text: bytes) -> tuple[str, int] | None:
