@@ -18,6 +18,7 @@ from scripts.benchmarks.nfs_data import sequential_read as nfs_read
 from scripts.benchmarks.nfs_data import sequential_write as nfs_write
 from scripts.benchmarks.nfs_names import names, small_files
 from scripts.benchmarks.nfs_servers import ASYNC, SYNC
+from scripts.benchmarks.nfs_vm import vm
 from scripts.benchmarks.rows import Row
 from scripts.benchmarks.store_branches import diff, memory_sealed, memory_unsealed, steps
 from scripts.benchmarks.store_calls import cached, create
@@ -54,5 +55,6 @@ AREAS: Mapping[str, Mapping[str, Measure]] = {
         "small-files": small_files,
         "readdirplus": readdirplus,
         "read-cold": cold_read,
+        "vm": vm,
     },
 }

@@ -37,7 +37,7 @@ def history(bench: Bench) -> Iterator[Row]:
     versions = bench.size(20, 3)
     tree = bench.path("stdlib")
     repository, store_path = bench.path("history.git"), bench.path("history-store")
-    _copy_library(tree, whole=not bench.quick)
+    copy_library(tree, whole=not bench.quick)
     files = sorted(path for path in tree.rglob("*.py") if path.is_file())
     _git(repository, tree, "init", "--quiet", "--template=")
     seconds = [0.0, 0.0]
@@ -61,7 +61,7 @@ def history(bench: Bench) -> Iterator[Row]:
     )
 
 
-def _copy_library(target: Path, *, whole: bool) -> None:
+def copy_library(target: Path, *, whole: bool) -> None:
     """Copy the standard library (of a quick run a part) without what is not Python's own."""
     library = Path(os.__file__).parent
     unwanted = shutil.ignore_patterns("__pycache__", "site-packages", "dist-packages", "*.pyc")
