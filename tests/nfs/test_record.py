@@ -166,7 +166,7 @@ def test_a_good_record_before_a_bad_one_is_handed_out() -> None:
     reader = RecordReader(100)
     reader.room()[:11] = fragments(b"abc") + b"\xff\xff\xff\xff"
     reader.received(11)
-    assert reader.record() == b"abc"
+    assert bytes(reader.record() or b"") == b"abc"
     with pytest.raises(RecordTooLong):
         reader.record()
 
