@@ -171,15 +171,18 @@ def _read(table: dict[str, object], where: str) -> Export:
 
 def load(path: Path) -> tuple[Export, ...]:
     """The exports in a file; without it, the default. Raises InvalidArgument, OSError."""
+    text = read_text(path)
+    return DEFAULT if text is None else parse(text, str(path))
+
+
+def read_text(path: Path) -> str | None:
+    """A file's text as it is; None where there is no file. Raises InvalidArgument, OSError."""
     try:
-        data = path.read_bytes()
+        return path.read_bytes().decode()
     except FileNotFoundError:
-        return DEFAULT
-    try:
-        text = data.decode()
+        return None
     except UnicodeDecodeError as error:
         raise InvalidArgument(f"{path}: {error}") from None
-    return parse(text, str(path))
 
 
 class _Compiled:
@@ -256,7 +259,7 @@ class Exports:
         client = _numbered(address)
         return client is not None and any(one.lets_in(*client) for one in self._compiled)
 
-    def clients(self, branch: str) -> list[str]:
+    def clients_of(self, branch: str) -> list[str]:
         """The networks that may mount a branch, in the file's order, none twice."""
         found: dict[str, None] = {}
         for export, compiled in zip(self._exports, self._compiled, strict=True):
