@@ -9,6 +9,7 @@ Everything here runs on the loop's thread, except for what jobs do in `run`.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -25,6 +26,9 @@ FLUSH_BYTES = 16 << 20
 FLUSH_AGE_S = 1.0
 # A flush of less than this is done on the spot: it takes about as long as waking another thread.
 SPOT_BYTES = 64 << 10
+# ... unless the disk is slow: while such flushes take longer than this, nobody is kept waiting.
+SPOT_S = 0.002
+_SPOT_SAMPLES = 8
 # Reads from disk under way at a time; more would only wait for the disk, each with its memory.
 READS_MAX = 16
 # After a failure (a full disk, say), background work is tried again so much later.
@@ -46,6 +50,7 @@ class Committer:
         self._reads = trio.CapacityLimiter(READS_MAX)
         self._nursery: trio.Nursery | None = None
         self._flushing = False
+        self._spot_s = 0.0
         # Called when replies were given by callbacks from here, so that they are sent together.
         self.answered: Callable[[], None] = lambda: None
         self.flushes = self.failures = 0
@@ -88,10 +93,20 @@ class Committer:
         then()
         self.answered()
 
-    def tick(self) -> None:
-        """Changes may have been made: see whether enough has gathered for a flush."""
-        if not self._flushing and self._store.dirty_bytes >= self._flush_bytes:
+    def tick(self) -> bool:
+        """Changes may have been made: flush on the spot where that is cheap and somebody waits.
+
+        Says whether this or another task has work left to do.
+        """
+        if self._flushing:
+            return True
+        dirty_bytes = self._store.dirty_bytes
+        if self._waiting and dirty_bytes < SPOT_BYTES and self._spot_s < SPOT_S:
+            self._flush_now()
+            self._offer()
+        elif dirty_bytes >= self._flush_bytes:
             self._wanted.set()
+        return self._wanted.is_set()
 
     @asynccontextmanager
     async def no_background(self) -> AsyncIterator[None]:
@@ -115,24 +130,49 @@ class Committer:
                     await self._flush()
                 self._offer()
 
-    async def _flush(self) -> None:
+    def _flush_now(self) -> None:
+        """Flush on this thread."""
         waiting, self._waiting = self._waiting, []
+        self._wanted = trio.Event()
         error: StoreError | None = None
-        spot = self._store.dirty_bytes < SPOT_BYTES
+        began = time.perf_counter()
         try:
             job = self._store.begin_flush()
             if job is not None:
-                self.flushes += 1
-                self._flushing = True
-                if spot:
-                    job.run()
-                else:
-                    await trio.to_thread.run_sync(job.run)
-                self._flushing = False
-                job.finish()
+                job.run()
+                self._finish(job)
         except StoreError as failed:
             error = failed
-            self._note(failed)
+        self._spot_s += (time.perf_counter() - began - self._spot_s) / _SPOT_SAMPLES
+        self._answer(waiting, error)
+
+    async def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        error: StoreError | None = None
+        self._flushing = True
+        began = time.perf_counter()
+        small = self._store.dirty_bytes < SPOT_BYTES
+        try:
+            job = self._store.begin_flush()
+            if job is not None:
+                await trio.to_thread.run_sync(job.run)
+                self._finish(job)
+        except StoreError as failed:
+            error = failed
+        self._flushing = False
+        if small:
+            self._spot_s += (time.perf_counter() - began - self._spot_s) / _SPOT_SAMPLES
+        self._answer(waiting, error)
+
+    def _finish(self, job: Job) -> None:
+        self.flushes += 1
+        try:
+            job.finish()
+        except StoreError as error:
+            self._note(error)
+            raise
+
+    def _answer(self, waiting: list[Then], error: StoreError | None) -> None:
         for then in waiting:
             then(error)
         self._room()

@@ -178,6 +178,10 @@ class Realm:
         exported = self.exported(Volume(number, found, inode.ino), peer)
         return exported, inode.ino
 
+    def admits(self, peer: Peer) -> bool:
+        """Whether the client may see any branch at all."""
+        return self._exports.may_mount_any(peer.address)
+
     def listed(self) -> list[Listed]:
         """Every branch that some client may mount, and who may."""
         listed = []

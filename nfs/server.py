@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import select
 import socket
 import time
 from collections.abc import Callable, Iterable
@@ -21,6 +22,13 @@ log = logging.getLogger(__name__)
 STALL_S = 60.0
 _SWEEP_S = 5.0
 _DRAIN_LOOK_S = 0.01
+# A client that waits for one answer before it asks again does so within this time. Waiting that
+# long on the spot is cheaper than going through the event loop, and little enough for its others.
+LINGER_S = 0.0001
+# Calls run before other tasks get their turn: some milliseconds.
+_CALLS_A_TURN = 128
+_EVENTS_MAX = 64
+_READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
 # What the kernel queues of connections that were not accepted yet: a data centre that comes back.
 BACKLOG = 1024
 CONNECTIONS_MAX = 4096
@@ -52,29 +60,37 @@ def _plain(sock: trio.socket.SocketType) -> socket.socket:
 
 
 class Server:
-    """Serves the programs of a dispatcher on listening sockets."""
+    """Serves the programs of a dispatcher on listening sockets.
+
+    All connections are watched by one epoll set of the server's own, which the event loop watches
+    in turn: a call that comes while others are served costs the event loop nothing.
+    """
 
     def __init__(
         self,
         dispatcher: Dispatcher,
-        tick: Callable[[], None],
+        tick: Callable[[], bool],
         limits: Limits | None = None,
         connections_max: int = CONNECTIONS_MAX,
         stall_s: float = STALL_S,
     ) -> None:
-        """`tick` is called whenever calls were run."""
+        """`tick` is called when calls were run; it says whether other tasks have work to do."""
         self._dispatcher, self._tick = dispatcher, tick
         self._limits = limits or Limits()
         self._connections_max, self._stall_s = connections_max, stall_s
-        self._connections: dict[Connection, float] = {}
+        self._connections: dict[int, Connection] = {}
+        self._masks: dict[int, int] = {}
         self._unsent: set[Connection] = set()
         self._listening: list[trio.CancelScope] = []
+        self._epoll = select.epoll()
         self.accepted = self.refused = 0
 
     def push(self) -> None:
         """Send the replies that were given outside of the connections' own turns."""
-        for connection in list(self._unsent):
+        while self._unsent:
+            connection = self._unsent.pop()
             connection.push()
+            self._watch(connection)
 
     def connections(self) -> list[ConnectionInfo]:
         """All connections, the oldest first."""
@@ -82,13 +98,13 @@ class Server:
             ConnectionInfo(
                 connection.peer.address,
                 connection.peer.port,
-                since,
+                connection.since_s,
                 connection.peer.calls,
                 connection.calls_under_way,
                 connection.peer.received_bytes,
                 connection.peer.sent_bytes,
             )
-            for connection, since in self._connections.items()
+            for connection in self._connections.values()
         ]
 
     async def serve(
@@ -98,20 +114,72 @@ class Server:
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Accept and serve until cancelled; closes the sockets."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._sweep)
-            for sock in sockets:
-                nursery.start_soon(self._accept, sock, nursery)
-            task_status.started()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._sweep)
+                nursery.start_soon(self._serve)
+                for sock in sockets:
+                    nursery.start_soon(self._accept, sock)
+                task_status.started()
+        finally:
+            for connection in list(self._connections.values()):
+                connection.close()
+            self._connections.clear()
+            self._epoll.close()
 
     async def drain(self) -> None:
         """Accept no more, and return once all calls under way are answered."""
         for scope in self._listening:
             scope.cancel()
-        while not all(connection.is_idle for connection in self._connections):
+        while not all(connection.is_idle for connection in self._connections.values()):
             await trio.sleep(_DRAIN_LOOK_S)
 
-    async def _accept(self, listener: socket.socket, nursery: trio.Nursery) -> None:
+    # --- connections --------------------------------------------------------------------------
+
+    async def _serve(self) -> None:
+        """Read, answer and write wherever that is possible."""
+        epoll, tick = self._epoll, self._tick
+        descriptor = epoll.fileno()
+        calls = 0
+        while True:
+            events = epoll.poll(0, _EVENTS_MAX)
+            if not events and calls and select.select((descriptor,), (), (), LINGER_S)[0]:
+                events = epoll.poll(0, _EVENTS_MAX)
+            if not events:
+                calls = 0
+                await trio.lowlevel.wait_readable(descriptor)
+                continue
+            ran = 0
+            for number, event in events:
+                connection = self._connections.get(number)
+                if connection is None:
+                    continue
+                if event & ~select.EPOLLIN:
+                    connection.push()
+                if event & _READABLE:
+                    ran += connection.read()
+                if connection.ended or connection.wants_write or not connection.wants_read:
+                    self._watch(connection, number)
+            calls += ran
+            if (ran and tick()) or calls >= _CALLS_A_TURN:
+                calls = 0
+                await trio.lowlevel.checkpoint()
+
+    def _watch(self, connection: Connection, number: int = -1) -> None:
+        """Watch for what a connection can go on with; forget one that has ended."""
+        number = connection.number if number < 0 else number
+        if connection.ended:
+            if self._connections.pop(number, None) is not None:
+                del self._masks[number]
+            return
+        wanted = select.EPOLLOUT if connection.wants_write else 0
+        if connection.wants_read:
+            wanted |= select.EPOLLIN
+        if wanted != self._masks[number]:
+            self._masks[number] = wanted
+            self._epoll.modify(number, wanted)
+
+    async def _accept(self, listener: socket.socket) -> None:
         with listener, trio.CancelScope() as scope:
             self._listening.append(scope)
             while True:
@@ -124,10 +192,10 @@ class Server:
                     log.warning("a connection could not be accepted: %s", error)
                     await trio.sleep(1)
                     continue
-                self._begin(sock, address, nursery)
+                self._begin(sock, address)
                 await trio.lowlevel.checkpoint()
 
-    def _begin(self, sock: socket.socket, address: tuple[str, int], nursery: trio.Nursery) -> None:
+    def _begin(self, sock: socket.socket, address: tuple[str, int]) -> None:
         """Serve a connection, if there is room for one more."""
         if len(self._connections) >= self._connections_max:
             self.refused += 1
@@ -137,33 +205,29 @@ class Server:
             sock.close()
             return
         sock.setblocking(False)
+        local = ""
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            local = plain_address(sock.getsockname()[0])
         self.accepted += 1
-        peer = Peer(plain_address(address[0]), address[1])
-        connection = Connection(
-            sock, peer, self._dispatcher, self._limits, self._unsent, self._tick
-        )
-        self._connections[connection] = time.time()
-        nursery.start_soon(self._serve, connection)
-
-    async def _serve(self, connection: Connection) -> None:
-        try:
-            await connection.serve()
-        finally:
-            del self._connections[connection]
+        peer = Peer(plain_address(address[0]), address[1], local_address=local)
+        connection = Connection(sock, peer, self._dispatcher, self._limits, self._unsent)
+        self._connections[connection.number] = connection
+        self._masks[connection.number] = select.EPOLLIN
+        self._epoll.register(connection.number, select.EPOLLIN)
 
     async def _sweep(self) -> None:
         """Close connections that have stalled for too long."""
         while True:
             await trio.sleep(_SWEEP_S)
-            limit = trio.current_time() - self._stall_s
-            for connection in list(self._connections):
+            limit = time.monotonic() - self._stall_s
+            for connection in list(self._connections.values()):
                 since = connection.stalled_since
                 if since is not None and since < limit:
                     log.info("%s stalled; closed", connection.peer.address)
                     connection.close()
+                    self._watch(connection)
 
 
 def plain_address(address: str) -> str:
