@@ -1,0 +1,41 @@
+# Set-up of what tests/system need, real kernels and clients; to be sourced after lib.sh, not run.
+
+# What the tests with real kernels and clients need beyond fsgw_setup, as program:package. A service
+# that a package brings (rpcbind) is not started: the tests run their own in a namespace.
+FSGW_SYSTEM_PROGRAMS=(
+    qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio mmdebstrap:mmdebstrap
+    nfs-ls:libnfs-utils showmount:nfs-common rpcbind:rpcbind rpcinfo:rpcbind ip:iproute2
+)
+
+_fsgw_system_packages() {
+    local pair packages=()
+    for pair in "${FSGW_SYSTEM_PROGRAMS[@]}"; do
+        PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" >/dev/null ||
+            packages+=("${pair#*:}")
+    done
+    [ ${#packages[@]} -eq 0 ] && return 0
+    mapfile -t packages < <(printf '%s\n' "${packages[@]}" | sort -u)
+    # Debian asks this program whether it may start a service; 101 says no.
+    local policy=/usr/sbin/policy-rc.d made=no status=0
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' | _fsgw_root tee "$policy" >/dev/null
+        _fsgw_root chmod 0755 "$policy" && made=yes
+    fi
+    _fsgw_apt_install "${packages[@]}" || status=1
+    [ $made = no ] || _fsgw_root rm -f "$policy"
+    return $status
+}
+
+# Makes ready what tests/system need: their programs, and the images that virtual machines boot.
+# Call fsgw_setup first.
+fsgw_setup_system() {
+    (
+        flock 9 || exit 1
+        _fsgw_system_packages 9>&-
+    ) 9>"$FSGW_ROOT/.venv.lock" || fsgw_die 'the set-up for tests/system failed' || return 1
+    local kind
+    for kind in kernel debian; do
+        "$FSGW_ROOT/scripts/vm-image" "$kind" >/dev/null ||
+            fsgw_die "scripts/vm-image $kind failed" || return 1
+    done
+}
