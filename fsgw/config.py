@@ -314,6 +314,10 @@ def load(path: Path) -> Config:
             raw = tomllib.load(file)
         except (ValueError, RecursionError) as error:
             raise InvalidArgument(f"{where}: {error}") from None
+    for key in keys():
+        table, _, name = key.partition(".")
+        if name in raw and name not in _TABLES:
+            raise InvalidArgument(f"{where}: {name} stands in no table; it is a key of [{table}]")
     settings.refuse_unknown(raw, _TABLES, where)
     for name, table in raw.items():
         if not isinstance(table, dict):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ T = TypeVar("T")
 
 _SAMPLE_COLUMNS = 78
 _TEXT_SHOWN_MAX = 60
+_BARE = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 
 
 class Kind(Protocol[T]):
@@ -193,7 +195,8 @@ def refuse_unknown(raw: Iterable[str], known: Iterable[str], where: str, prefix:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {prefix}{near[0]}?" if near else ""
-            raise InvalidArgument(f"{where}: there is no key {prefix}{name}{hint}")
+            shown = name if _BARE.fullmatch(name) else _shown(name)
+            raise InvalidArgument(f"{where}: there is no key {prefix}{shown}{hint}")
 
 
 def _shown(value: object) -> str:
