@@ -100,7 +100,7 @@ class DatagramServer:
         local, origin = _called(ancillary)
         if not local and not is_wildcard(self.address):
             local = self.address
-        peer = Peer(source[0], source[1], "udp", local)
+        peer = Peer(source[0].partition("%")[0], source[1], "udp", local)
         peer.received_bytes = len(message)
         try:
             self._dispatcher.dispatch(message, peer, self._answerer(peer, source, origin))

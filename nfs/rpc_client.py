@@ -105,8 +105,9 @@ def result_of(message: bytes, xid: int, kind: Codec[R]) -> R:
 class RpcClient:
     """Calls over a stream that is open already, and stays the caller's to close."""
 
-    def __init__(self, stream: trio.abc.Stream) -> None:
-        self._stream = stream
+    def __init__(self, stream: trio.abc.Stream, timeout_s: float) -> None:
+        """`timeout_s` is how long each call may take."""
+        self._stream, self._timeout_s = stream, timeout_s
         self._reader = RecordReader(_REPLY_BYTES_MAX)
         self._xids = itertools.count(1)
 
@@ -118,8 +119,11 @@ class RpcClient:
         encoded = codec(type(arguments)).encode(arguments)
         message = call_message(xid, program, version, procedure, encoded)
         try:
-            await self._stream.send_all(mark(len(message)) + message)
-            reply = await self._record()
+            with trio.fail_after(self._timeout_s):
+                await self._stream.send_all(mark(len(message)) + message)
+                reply = await self._record()
+        except trio.TooSlowError:
+            raise RpcFailed(f"no answer in {self._timeout_s} s") from None
         except (trio.BrokenResourceError, RecordTooLong) as error:
             raise RpcFailed(f"the connection failed: {error}") from error
         return result_of(reply, xid, codec(result))
