@@ -135,48 +135,44 @@ class Dispatcher:
             return
         try:
             result = procedure.handler(call, arguments)
-        except Exception:
-            log.exception("%s failed", procedure.name)
-            send([xid, rpc.accepted(AcceptStat.SYSTEM_ERR)])
-            return
-        if result is Again:
-            self._waiting.when_room(lambda: self._run(call, header, message, send))
-        elif call.failed is not None:
-            self._when_durable(call, xid, result, send)
-        elif type(result) is Later:
-            self._later(call, xid, result, send)
-        else:
+            if result is Again:
+                self._waiting.when_room(lambda: self._run(call, header, message, send))
+                return
+            if type(result) is Later:
+                self._later(call, xid, result, send)
+                return
             reply: list[Buffer] = [xid, rpc.SUCCESS]
             procedure.pack(result, reply.append)
+        except Exception:
+            log.exception("%s failed", procedure.name)
+            reply = [xid, rpc.accepted(AcceptStat.SYSTEM_ERR)]
+        if call.failed is None:
             send(reply)
+        else:
+            self._when_durable(call, xid, reply, send)
 
-    def _when_durable(self, call: Call, xid: bytes, result: Any, send: Send) -> None:
-        pack = call.procedure.pack
-        reply: list[Buffer] = [xid, rpc.SUCCESS]
-        pack(result, reply.append)
-
+    def _when_durable(self, call: Call, xid: bytes, reply: list[Buffer], send: Send) -> None:
         def then(error: StoreError | None) -> None:
             if error is None:
                 send(reply)
                 return
-            assert call.failed is not None
-            failure: list[Buffer] = [xid, rpc.SUCCESS]
-            pack(call.failed(error), failure.append)
+            failed = call.failed
+            assert failed is not None
             call.keep = False
-            send(failure)
+            send(_answer(call, xid, lambda: failed(error)))
 
         self._waiting.when_durable(then)
 
     def _later(self, call: Call, xid: bytes, later: Later, send: Send) -> None:
-        def then() -> None:
-            try:
-                result = later.finish()
-            except Exception:
-                log.exception("%s failed", call.procedure.name)
-                send([xid, rpc.accepted(AcceptStat.SYSTEM_ERR)])
-                return
-            reply: list[Buffer] = [xid, rpc.SUCCESS]
-            call.procedure.pack(result, reply.append)
-            send(reply)
+        self._waiting.elsewhere(later.run, lambda: send(_answer(call, xid, later.finish)))
 
-        self._waiting.elsewhere(later.run, then)
+
+def _answer(call: Call, xid: bytes, result: Callable[[], Any]) -> list[Buffer]:
+    """The reply with a result that is yet to be made."""
+    try:
+        reply: list[Buffer] = [xid, rpc.SUCCESS]
+        call.procedure.pack(result(), reply.append)
+    except Exception:
+        log.exception("%s failed", call.procedure.name)
+        return [xid, rpc.accepted(AcceptStat.SYSTEM_ERR)]
+    return reply

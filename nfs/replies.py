@@ -25,54 +25,43 @@ REPLIES_MAX = 8192
 _CHECKED_BYTES = 1024
 
 
-class _Entry:
-    """A call's reply, or those who wait for it."""
-
-    __slots__ = ("reply", "waiting")
-
-    def __init__(self) -> None:
-        self.reply: list[Buffer] | None = None
-        self.waiting: list[Send] = []
-
-
 def key(address: str, xid: int, program: int, procedure: int, message: Buffer) -> Key:
     """What a call is known by."""
     return address, xid, program, procedure, xxh3_128_digest(message[20:_CHECKED_BYTES])
 
 
 class ReplyCache:
-    """Replies by call; see the module."""
+    """Replies by call; see the module. Calls under way are kept apart: none is ever evicted."""
 
     def __init__(self, replies_max: int = REPLIES_MAX) -> None:
         self._replies_max = replies_max
-        self._entries: OrderedDict[Key, _Entry] = OrderedDict()
+        self._replies: OrderedDict[Key, list[Buffer]] = OrderedDict()
+        # Who waits for the reply of a call under way, besides the one that began it.
+        self._waiting: dict[Key, list[Send]] = {}
         self.hits = 0
 
     def begin(self, call: Key, send: Send) -> bool:
         """Whether a call is new, and is to be run; otherwise its reply is sent as soon as there
         is one."""
-        entry = self._entries.get(call)
-        if entry is None:
-            self._entries[call] = _Entry()
-            if len(self._entries) > self._replies_max:
-                self._entries.popitem(last=False)
-            return True
-        self.hits += 1
-        if entry.reply is None:
-            entry.waiting.append(send)
-        else:
-            send(entry.reply)
-        return False
+        waiting = self._waiting.get(call)
+        if waiting is not None:
+            self.hits += 1
+            waiting.append(send)
+            return False
+        reply = self._replies.get(call)
+        if reply is not None:
+            self.hits += 1
+            send(reply)
+            return False
+        self._waiting[call] = []
+        return True
 
     def end(self, call: Key, reply: list[Buffer], *, keep: bool) -> None:
-        """A call's reply is known. Unless it is kept, the call would run again: for replies that
-        say that nothing was done and that a later try may do."""
-        entry = self._entries.get(call)
-        if entry is None:
-            return
-        for send in entry.waiting:
+        """The reply of a call that was begun is known. Unless it is kept, the call would run
+        again: for replies that say that nothing was done and that a later try may do."""
+        for send in self._waiting.pop(call):
             send(reply)
         if keep:
-            entry.reply, entry.waiting = reply, []
-        else:
-            del self._entries[call]
+            self._replies[call] = reply
+            if len(self._replies) > self._replies_max:
+                self._replies.popitem(last=False)
