@@ -20,7 +20,7 @@ from store.types import Problem
 if TYPE_CHECKING:
     from store.engine import Engine
     from store.layer import Layer
-    from store.store import Store
+    from store.readstore import ReadStore
 
 _COUNTER_BITS = 40
 _ROW_HEAD_BYTES = 8 + keys.PREFIX_BYTES
@@ -43,16 +43,16 @@ def ino_next(engine: Engine) -> Callable[[int], int]:
     return bound_of
 
 
-def check(store: Store, objects: ObjectReader) -> Iterator[Problem]:
+def check(store: ReadStore, objects: ObjectReader) -> Iterator[Problem]:
     """Problems of the tables and of the commits that they name."""
     yield from _heads(store)
     yield from _snapshots(store, objects)
     yield from _commits(store, objects)
     yield from _layers(store)
-    yield from _rows(store.engine, quiet=store.busy() is None)
+    yield from _rows(store.engine, quiet=store.quiet)
 
 
-def _heads(store: Store) -> Iterator[Problem]:
+def _heads(store: ReadStore) -> Iterator[Problem]:
     history, layers = store.history, store.engine.layers
     owners: Counter[int] = Counter()
     tops: Counter[int] = Counter()
@@ -81,7 +81,7 @@ def _heads(store: Store) -> Iterator[Problem]:
         yield Problem("meta", "a number was given out that the allocator has not reached")
 
 
-def _snapshots(store: Store, objects: ObjectReader) -> Iterator[Problem]:
+def _snapshots(store: ReadStore, objects: ObjectReader) -> Iterator[Problem]:
     history = store.history
     tags = dict(history.refs.list("tags/"))
     needed = {head.snapshot for _, head in history.heads()}
@@ -113,7 +113,7 @@ def _is_name(name: str) -> bool:
 
 
 def _sealing(
-    store: Store, objects: ObjectReader, where: str, record: SnapshotRecord
+    store: ReadStore, objects: ObjectReader, where: str, record: SnapshotRecord
 ) -> Iterator[Problem]:
     """S5: a snapshot's layer is frozen; its commit says what the layer's root and record say."""
     layer = store.engine.layers.get(record.layer)
@@ -136,7 +136,7 @@ def _sealing(
         yield Problem(where, f"commit {record.commit.hex()} tells another story")
 
 
-def _commits(store: Store, objects: ObjectReader) -> Iterator[Problem]:
+def _commits(store: ReadStore, objects: ObjectReader) -> Iterator[Problem]:
     """C1: commits that snapshots name are there, and so are all before them."""
     snapshots = store.history.snapshots
     todo = {c: n for n, r in snapshots.items() for c in (r.commit, r.parent_commit)}
@@ -156,7 +156,7 @@ def _commits(store: Store, objects: ObjectReader) -> Iterator[Problem]:
                 todo[parent] = number
 
 
-def _layers(store: Store) -> Iterator[Problem]:
+def _layers(store: ReadStore) -> Iterator[Problem]:
     engine, history = store.engine, store.history
     users: Counter[int] = Counter()
     for layer in engine.layers.values():

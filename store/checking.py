@@ -1,4 +1,7 @@
-"""Check: every invariant of FORMAT.md, looked at in an open store as it is now.
+"""Check: every invariant of FORMAT.md, looked at in an open store as it is now, or was.
+
+Of a store itself it runs in one go, on the main thread. Beside clients it runs on a `Moment`,
+which is one consistent state of the store for as long as the check takes.
 
 Nothing is changed and nothing is made durable. Each pack and each node is gone through once, and
 of points (branches and snapshots) that are like the one before, only what differs; with `data`
@@ -27,7 +30,7 @@ from store.tree import Tree
 from store.types import Problem, Usage
 
 if TYPE_CHECKING:
-    from store.store import Store
+    from store.readstore import ReadStore
 
 _NODE_CACHE_BYTES = 32 * 1024 * 1024
 # Findings of one point that are reported; the rest is counted.
@@ -45,11 +48,11 @@ class _Point(NamedTuple):
     usage: Usage
 
 
-def check(store: Store, data: bool, progress: Progress | None = None) -> Iterator[Problem]:
+def check(store: ReadStore, data: bool, progress: Progress | None = None) -> Iterator[Problem]:
     """Everything that is wrong with a store; nothing if all is well.
 
     `data`: read and hash every stored byte. `progress(done, total)` is called now and then, with
-    records and inodes as the unit. Runs on the main thread; jobs may be under way.
+    records and inodes as the unit; what it raises ends the check. Jobs may be under way.
     """
     return _Check(store, data, progress).run()
 
@@ -57,7 +60,7 @@ def check(store: Store, data: bool, progress: Progress | None = None) -> Iterato
 class _Check:
     """One check under way."""
 
-    def __init__(self, store: Store, data: bool, progress: Progress | None) -> None:
+    def __init__(self, store: ReadStore, data: bool, progress: Progress | None) -> None:
         engine = store.engine
         self._store, self._engine, self._progress = store, engine, progress
         self._points = list(self._all_points())

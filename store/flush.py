@@ -51,7 +51,7 @@ class FlushJob:
         objects: dict[bytes, Location | None],
         garbage: set[int],
     ) -> None:
-        self._engine, self._garbage = engine, garbage
+        self._engine, self.garbage = engine, garbage
         self._parts, self._tables, self._objects = parts, tables, objects
         self._stored: list[tuple[Memtable, list[blocks.Stored]]] = []
         self._writer: ObjectWriter | None = None
@@ -132,9 +132,9 @@ class FlushJob:
                 if part.layer in engine.layers:
                     part.mem.put_back(part.changes, engine.pages_per_block)
             engine.put_back(self._tables, self._objects)
-            engine.garbage_fresh |= self._garbage
+            engine.garbage_fresh |= self.garbage
             raise self.error
-        engine.garbage |= self._garbage
+        engine.garbage |= self.garbage
         if self._writer is not None:
             engine.publish(dict(self._writer.added), self._writer.sizes(), journalled=True)
             self._writer.close()

@@ -239,7 +239,7 @@ def steps(
     engine = store.engine
     packs = store.begin_collecting()
     try:
-        yield from _checkpointed(store)
+        yield from checkpointed(store)
         for number in list(engine.packs.emptied):  # left by a collection that failed
             engine.packs.remove(number)
         mark = MarkJob(store, packs)
@@ -254,7 +254,7 @@ def steps(
                 emptied.append(item)
                 copied, removed = copied + job.copied_bytes, removed + job.objects_removed
         if emptied:
-            yield from _checkpointed(store)
+            yield from checkpointed(store)
         faults.point("gc.checkpointed")
         for item in emptied:
             engine.packs.remove(item.pack)
@@ -264,7 +264,7 @@ def steps(
         store.end_collecting(packs)
 
 
-def _checkpointed(store: Store) -> Iterator[Job]:
+def checkpointed(store: Store) -> Iterator[Job]:
     """Jobs after which the database has all that was changed before."""
     again = True
     while again:

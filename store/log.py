@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
+from itertools import chain
 
-from store.history import History
-from store.points import Point
+from store.points import Point, Points
 from store.records import NO_ID, SnapshotRecord
 from store.types import LogEntry
 
 
-def log(history: History, point: Point) -> Iterator[LogEntry]:
-    """Entries of a point's history. Raises Damaged, StorageFailure as it goes."""
+def log(history: Points, point: Point) -> Iterator[LogEntry]:
+    """Entries of a point's history. Raises Damaged, StorageFailure as it goes.
+
+    Names are those of now; snapshots may come and go while the entries are taken one by one.
+    """
     names = {r.commit: (n, r) for n, r in history.snapshots.items() if r.commit != NO_ID}
+    unsealed: list[LogEntry] = []
     number, commit = point.snapshot, point.commit
     while number:
         record = history.snapshots[number]
@@ -22,10 +26,10 @@ def log(history: History, point: Point) -> Iterator[LogEntry]:
             break
         above = history.snapshots.get(record.parent)
         parent = record.parent_commit if above is None else above.commit
-        yield _unsealed(number, record, parent)
+        unsealed.append(_unsealed(number, record, parent))
         number, commit = record.parent, record.parent_commit
-    if commit != NO_ID:
-        yield from _commits(history, commit, names)
+    commits = _commits(history, commit, names) if commit != NO_ID else ()
+    return chain(unsealed, commits)
 
 
 def _unsealed(number: int, record: SnapshotRecord, parent: bytes) -> LogEntry:
@@ -34,7 +38,7 @@ def _unsealed(number: int, record: SnapshotRecord, parent: bytes) -> LogEntry:
 
 
 def _commits(
-    history: History, newest: bytes, names: dict[bytes, tuple[int, SnapshotRecord]]
+    history: Points, newest: bytes, names: dict[bytes, tuple[int, SnapshotRecord]]
 ) -> Iterator[LogEntry]:
     """Commits from the newest on, those made later first."""
     seen = {newest}

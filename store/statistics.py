@@ -6,6 +6,7 @@ finds the owners: a part of a map is walked again only once, when a second one i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from store import database as db
@@ -16,9 +17,13 @@ from store.records import NO_ID
 from store.types import BranchInfo, SnapshotInfo
 
 if TYPE_CHECKING:
-    from store.store import Store
+    from store.engine import Engine
+    from store.readstore import ReadStore
+
+Progress = Callable[[int, int], None]
 
 _SHARED = -1
+_OBJECTS_A_TIME = 1000
 
 
 class BranchStats(NamedTuple):
@@ -58,8 +63,8 @@ class Stats(NamedTuple):
 class _Owners:
     """Who needs which object or layer."""
 
-    def __init__(self, store: Store) -> None:
-        self._engine = store.engine
+    def __init__(self, engine: Engine, advance: Callable[[], None]) -> None:
+        self._engine, self._advance = engine, advance
         self.owner: dict[bytes, int] = {}
         self._layers: dict[int, int] = {}
 
@@ -96,14 +101,33 @@ class _Owners:
             return None
         # What is found to be shared is shared with all below it.
         self.owner[oid] = mark = who if known is None else _SHARED
+        self._advance()
         return mark
 
 
-def stats(store: Store) -> Stats:
-    """Figures of the store as of now. Flushes first. Raises Damaged, StorageFailure, NoSpace."""
-    store.checkpoint()
+class _Counter:
+    """Counts objects, once when an owner is found and once when they are summed up."""
+
+    def __init__(self, engine: Engine, progress: Progress | None) -> None:
+        self._progress = progress
+        self._total = 2 * engine.reader.count(db.OBJECTS)
+        self._done = 0
+
+    def advance(self) -> None:
+        self._done += 1
+        if self._progress is not None and not self._done % _OBJECTS_A_TIME:
+            self._progress(min(self._done, self._total), self._total)
+
+
+def stats(store: ReadStore, progress: Progress | None = None) -> Stats:
+    """Figures of a store that has just made a checkpoint, or of a moment.
+
+    `progress(done, total)` is called now and then; what it raises passes through. Raises Damaged,
+    StorageFailure.
+    """
     engine, history = store.engine, store.history
-    owners = _Owners(store)
+    advance = _Counter(engine, progress).advance
+    owners = _Owners(engine, advance)
     users: list[tuple[Layer | None, bytes]] = []
     branches, snapshots = [], sorted(history.snapshots)
     for name, head in history.heads():
@@ -120,6 +144,7 @@ def stats(store: Store) -> Stats:
     exclusive = [0] * len(users)
     objects = unique = stored = wanted = 0
     for oid, value in engine.reader.all(db.OBJECTS):
+        advance()
         location = Location.from_bytes(value)
         length = RECORD_HEADER_BYTES + location.stored
         objects, unique, stored = objects + 1, unique + location.raw, stored + length

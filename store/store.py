@@ -14,27 +14,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from store import checking, codec, diffing, directory, node, objectid, statistics
+from store import codec, directory, node, objectid
 from store.engine import Engine, Options
-from store.errors import Busy, InvalidArgument, StorageFailure
+from store.errors import Busy, StorageFailure
 from store.flush import FlushJob
-from store.gc import Plan, Result, steps
+from store.gc import Plan, Result, checkpointed, steps
 from store.history import History
 from store.identities import Identities
-from store.log import log
+from store.moment import Moment
 from store.objects import ObjectWriter
 from store.pack import Location
 from store.points import Point
-from store.records import NO_ID
+from store.readstore import EMPTY_ROOT, ReadStore
 from store.seal import SealJob, in_database, next_to_seal
+from store.statistics import Stats
 from store.tree import Tree
 from store.trim import TrimJob, find_garbage
 from store.types import (
     BLOCK_BYTES_DEFAULT,
     BranchInfo,
-    Difference,
-    LogEntry,
-    Problem,
     Quota,
     SnapshotInfo,
     Who,
@@ -44,8 +42,6 @@ __all__ = ["Job", "Options", "Store"]
 
 # Entries freed when the store is asked for background work: a millisecond's worth.
 _DISPOSED_A_TIME = 10_000
-
-EMPTY_ROOT = objectid.object_id(objectid.NODE, node.EMPTY)
 
 
 class Job(Protocol):
@@ -58,21 +54,23 @@ class Job(Protocol):
         """Take over the outcome; raises what went wrong."""
 
 
-class Store:
+class Store(ReadStore):
     """An open store; a context manager that closes it."""
 
     def __init__(self, engine: Engine) -> None:
         """Use `open`."""
-        self._engine = engine
         try:
             engine.objects.get(EMPTY_ROOT)
         except StorageFailure:
-            self._put_empty_root()  # the store is new, or it was damaged, and every branch needs it
+            _put_empty_root(
+                engine
+            )  # the store is new, or it was damaged, and every branch needs it
         self._history = History(engine, EMPTY_ROOT)
+        super().__init__(engine, self._history)
         self.ids = Identities(self._history)
-        self._views: dict[int, tuple[Tree, Point]] = {}
         self._background: _Tracked | None = None
         self._collecting = False
+        self._moments = 0  # open, or about to be
         engine.garbage = find_garbage(engine)
 
     @staticmethod
@@ -99,15 +97,6 @@ class Store:
             engine.close(clean=False)
             raise
 
-    def _put_empty_root(self) -> None:
-        engine = self._engine
-        writer = ObjectWriter(engine.index, engine.packs, engine.reader)
-        place = Location(0, 0, len(node.EMPTY), len(node.EMPTY), codec.RAW, objectid.NODE)
-        writer.copy(EMPTY_ROOT, place, node.EMPTY)
-        writer.sync()
-        engine.publish(dict(writer.added), writer.sizes(), journalled=False)
-        writer.close()
-
     def close(self) -> None:
         """Make everything durable and let the store go. Raises what flushing raises; the store
         is closed all the same, and what was not durable is lost as in a crash."""
@@ -132,14 +121,14 @@ class Store:
         self.close()
 
     @property
-    def engine(self) -> Engine:
-        """The parts below, for this package's own modules and tests."""
-        return self._engine
-
-    @property
     def history(self) -> History:
         """Branches and snapshots, for this package's own modules and tests."""
         return self._history
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no job is under way that knows more than the engine."""
+        return self.busy() is None
 
     # --- durability ---------------------------------------------------------------------------
 
@@ -236,10 +225,6 @@ class Store:
 
     # --- branches and snapshots ---------------------------------------------------------------
 
-    def branches(self) -> list[BranchInfo]:
-        """All branches, by name."""
-        return [self._history.branch_info(name) for name, _ in self._history.heads()]
-
     def create_branch(self, name: str) -> BranchInfo:
         """An empty branch. Raises InvalidRef, RefExists."""
         return self._history.create_branch(name)
@@ -278,14 +263,6 @@ class Store:
         names = [branches] if isinstance(branches, str) else list(branches)
         return self._history.snapshot(names, name, message, author)
 
-    def snapshots(self, branch: str) -> list[SnapshotInfo]:
-        """A branch's snapshots, oldest first. Raises UnknownRef."""
-        number = self._history.head(branch).branch
-        records = self._history.snapshots
-        return [
-            self._history.snapshot_info(n) for n in sorted(records) if records[n].branch == number
-        ]
-
     def delete_snapshot(self, branch: str, name: str) -> None:
         """Remove a snapshot. Raises UnknownRef."""
         self._history.delete_snapshot(self._history.snapshot_id(branch, name))
@@ -295,67 +272,16 @@ class Store:
         it was. Raises UnknownRef, AmbiguousId, InvalidArgument."""
         return self._history.rollback(branch, target)
 
-    def log(self, ref: str, limit: int | None = None) -> Iterator[LogEntry]:
-        """The history of what a ref names, newest first. Raises UnknownRef, AmbiguousId."""
-        point, _ = self._history.resolve(ref)
-        for count, entry in enumerate(log(self._history, point)):
-            if limit is not None and count >= limit:
-                return
-            yield entry
-
-    def head(self, ref: str) -> str:
-        """The newest commit that a ref stands on, in hex; empty where none is sealed yet."""
-        for entry in self.log(ref):
-            if entry.commit:
-                return entry.commit
-        return ""
-
     # --- trees --------------------------------------------------------------------------------
 
     def tree(self, branch: str) -> Tree:
         """A branch's writable tree, the same one every time. Raises UnknownRef."""
         return self._history.trees[self._history.head(branch).branch]
 
-    def view(self, ref: str) -> Tree:
-        """A read-only tree of what a ref names, as it is now; give it back with `close_view`.
-
-        Raises UnknownRef, AmbiguousId.
-        """
-        point, path = self._history.resolve(ref)
-        if point.layer is not None and not point.layer.frozen:
-            point = self._history.frozen_point(ref.partition("/")[0])
-        tree = self._history.tree_at(point)
-        if path.strip("/"):
-            tree.root = tree.resolve(path.encode("utf-8", "surrogateescape")).ino
-        if point.layer is not None:
-            point.layer.users += 1
-        self._views[id(tree)] = tree, point
-        return tree
-
-    def close_view(self, tree: Tree) -> None:
-        """Let a view go. Raises InvalidArgument for a tree that `view` did not hand out."""
-        _, point = self._views.pop(id(tree), (None, None))
-        if point is None:
-            raise InvalidArgument("not an open view of this store")
-        self._engine.release_layer(point.layer)
-
-    @property
-    def empty_root(self) -> bytes:
-        """Root id of the empty map."""
-        return EMPTY_ROOT
-
-    def view_roots(self) -> list[bytes]:
-        """Roots of open views of bare commits, which GC must keep."""
-        return [p.base for _, p in self._views.values() if p.layer is None and p.base != NO_ID]
-
-    def diff(self, old: str, new: str) -> Iterator[Difference]:
-        """What differs between two points, by path. Raises UnknownRef, AmbiguousId."""
-        before, after = self.view(old), self.view(new)
-        try:
-            yield from diffing.diff(self._engine, before, after)
-        finally:
-            self.close_view(before)
-            self.close_view(after)
+    def _lasting(self, point: Point, ref: str) -> Point:
+        if point.layer is None or point.layer.frozen:
+            return point
+        return self._history.frozen_point(ref.partition("/")[0])
 
     # --- care ---------------------------------------------------------------------------------
 
@@ -397,8 +323,8 @@ class Store:
 
     def begin_collecting(self) -> list[int]:
         """Close packs to writers for GC and say which; see `gc.steps`."""
-        if self._background is not None or self._collecting:
-            raise Busy("a background job is under way")
+        if self._background is not None or self._collecting or self._moments:
+            raise Busy("a background job, or a long look at the store, is under way")
         self._collecting = True
         self._engine.index.pins = set()
         return self._engine.packs.reserve()
@@ -409,18 +335,42 @@ class Store:
         self._engine.index.pins = None
         self._collecting = False
 
-    def check(
-        self, data: bool = False, progress: Callable[[int, int], None] | None = None
-    ) -> list[Problem]:
-        """Verify every invariant; with `data`, every stored byte too. Empty: all is well.
+    def moment_steps(self, done: Callable[[Moment], None]) -> Iterator[Job]:
+        """The jobs after which `done` gets the store as it was when the last of them began.
 
-        `progress(done, total)` is called now and then.
+        Each is to be run on any thread and finished here before the next is asked for; clients go
+        on meanwhile. Give the moment back with `close_moment`: until then there is no GC. Raises
+        Busy while a collection is under way, NoSpace, StorageFailure.
         """
-        return list(checking.check(self, data, progress))
+        if self._collecting:
+            raise Busy("garbage is being collected")
+        self._moments += 1  # from now on, as the jobs leave time for a collection to begin
+        try:
+            yield from checkpointed(self)
+            moment = Moment(self._engine, self.view_roots())
+        except BaseException:
+            self._moments -= 1
+            raise
+        done(moment)
 
-    def stats(self) -> statistics.Stats:
-        """What is stored, and what deleting each branch or snapshot would free."""
-        return statistics.stats(self)
+    def close_moment(self, moment: Moment) -> None:
+        """Let a moment go; no thread may be using it any more."""
+        self._moments -= 1
+        moment.close()
+
+    def stats(self, progress: Callable[[int, int], None] | None = None) -> Stats:
+        """As of a moment; flushes first. Raises NoSpace and Busy (a job is under way) as well."""
+        self.checkpoint()
+        return super().stats(progress)
+
+
+def _put_empty_root(engine: Engine) -> None:
+    writer = ObjectWriter(engine.index, engine.packs, engine.reader)
+    place = Location(0, 0, len(node.EMPTY), len(node.EMPTY), codec.RAW, objectid.NODE)
+    writer.copy(EMPTY_ROOT, place, node.EMPTY)
+    writer.sync()
+    engine.publish(dict(writer.added), writer.sizes(), journalled=False)
+    writer.close()
 
 
 class _Tracked:
