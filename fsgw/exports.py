@@ -39,10 +39,12 @@ def _pattern(raw: object) -> str:
 def _network(raw: object) -> str:
     """A network as `address/bits`; of IPv4 addresses in IPv6, as their IPv4."""
     try:
-        network: Network = ipaddress.ip_network(raw if isinstance(raw, str) else "", strict=False)
+        if not isinstance(raw, str) or "%" in raw:  # an interface's name says nothing of clients
+            raise ValueError
+        network: Network = ipaddress.ip_network(raw, strict=False)
     except ValueError:
         raise ValueError(f"{raw!r} is no address and no network such as 10.0.0.0/8") from None
-    if ipaddress.ip_address(str(raw).partition("/")[0]) != network.network_address:
+    if ipaddress.ip_address(raw.partition("/")[0]) != network.network_address:
         raise ValueError(f"{raw!r} has bits beyond its length: {network} is the network")
     if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
         address = network.network_address.ipv4_mapped
