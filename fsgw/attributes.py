@@ -6,7 +6,7 @@ import os
 import stat
 
 from fsgw.localfs import Report, get_xattr, list_xattrs, reason
-from fsgw.pump import Pump
+from fsgw.steps import Steps, call
 from store import errors
 from store.tree import Tree
 from store.types import ROOT, Inode, SetAttr
@@ -50,7 +50,7 @@ def attributes_of(st: os.stat_result) -> SetAttr:
     return SetAttr(mode, st.st_uid, st.st_gid, None, st.st_atime_ns, st.st_mtime_ns)
 
 
-def xattrs_in(path: bytes, tree: Tree, pump: Pump, ino: int, is_new: bool, report: Report) -> bool:
+def xattrs_in(path: bytes, tree: Tree, ino: int, is_new: bool, report: Report) -> Steps[bool]:
     """Make the inode's extended attributes those of `path`; returns whether any differed.
 
     Without root, local `trusted.` ones cannot be seen, so the inode's stay.
@@ -65,14 +65,14 @@ def xattrs_in(path: bytes, tree: Tree, pump: Pump, ino: int, is_new: bool, repor
         if value is None or have.get(name) == value:
             continue
         try:
-            pump.call(tree.setxattr, ROOT, ino, name, value)
+            yield from call(tree.setxattr, ROOT, ino, name, value)
             changed = True
         except PATH_ERRORS as error:
             report.trouble(path, f"extended attribute {os.fsdecode(name)}: {error}")
     may_see_all = os.geteuid() == 0
     for name in have.keys() - set(names):
         if may_see_all or not name.startswith(b"trusted."):
-            pump.call(tree.removexattr, ROOT, ino, name)
+            yield from call(tree.removexattr, ROOT, ino, name)
             changed = True
     return changed
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 
 from fsgw.localfs import PIECE_BYTES, data_ranges, is_sparse, next_data
-from fsgw.pump import Pump
+from fsgw.steps import Steps, beside, call
 from store.tree import Tree
 from store.types import ROOT, Inode, SetAttr
 
@@ -19,11 +19,13 @@ class Vanished(Exception):
     """The local file became shorter while it was read."""
 
 
-def _same_piece(tree: Tree, ino: int, offset: int, piece: bytes) -> bool:
-    return bytes(tree.read(None, ino, offset, len(piece)).data) == piece
+def _same_piece(tree: Tree, ino: int, offset: int, piece: bytes) -> Steps[bool]:
+    job = tree.begin_read(None, ino, offset, len(piece))
+    yield from beside(job.run)
+    return job.finish().data == piece
 
 
-def same_content(tree: Tree, ino: int, fd: int, size: int) -> bool:
+def same_content(tree: Tree, ino: int, fd: int, size: int) -> Steps[bool]:
     """Whether file and inode, both `size` bytes long, hold the same bytes; holes count as zeros.
 
     Reads only where either has data.
@@ -34,10 +36,10 @@ def same_content(tree: Tree, ino: int, fd: int, size: int) -> bool:
         start = min(next_data(fd, offset, size), size if there is None else there)
         if start >= size:
             return True
-        piece = os.pread(fd, min(PIECE_BYTES, size - start), start)
+        piece = yield from beside(os.pread, fd, min(PIECE_BYTES, size - start), start)
         if not piece:
             raise Vanished
-        if not _same_piece(tree, ino, start, piece):
+        if not (yield from _same_piece(tree, ino, start, piece)):
             return False
         offset = start + len(piece)
     return True
@@ -45,12 +47,11 @@ def same_content(tree: Tree, ino: int, fd: int, size: int) -> bool:
 
 def copy_in(
     tree: Tree,
-    pump: Pump,
     fd: int,
     st: os.stat_result,
     inode: Inode,
     moved: Callable[[int], None],
-) -> int:
+) -> Steps[int]:
     """Make the inode's content and size those of the open file; returns the bytes written.
 
     `inode` is the file's state in the tree before. What is there already is compared and written
@@ -61,22 +62,22 @@ def copy_in(
     there = inode.size
     if there and (sparse or there > st.st_size):
         there = 0 if sparse else st.st_size
-        pump.call(tree.setattr, ROOT, inode.ino, SetAttr(size=there))
+        yield from call(tree.setattr, ROOT, inode.ino, SetAttr(size=there))
     written = 0
     for start, end in data_ranges(fd, st.st_size) if sparse else ((0, st.st_size),):
         while start < end:
-            piece = os.pread(fd, min(PIECE_BYTES, end - start), start)
+            piece = yield from beside(os.pread, fd, min(PIECE_BYTES, end - start), start)
             if not piece:
                 raise Vanished
-            if start >= there or not _same_piece(tree, inode.ino, start, piece):
-                pump.call(tree.write, ROOT, inode.ino, start, piece)
+            if start >= there or not (yield from _same_piece(tree, inode.ino, start, piece)):
+                yield from call(tree.write, ROOT, inode.ino, start, piece)
                 written += len(piece)
-                pump.tick(len(piece))
+                yield len(piece)
             start += len(piece)
             moved(len(piece))
         there = max(there, start)
     if there < st.st_size:
-        pump.call(tree.setattr, ROOT, inode.ino, SetAttr(size=st.st_size))
+        yield from call(tree.setattr, ROOT, inode.ino, SetAttr(size=st.st_size))
     return written
 
 

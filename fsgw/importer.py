@@ -13,18 +13,22 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 from fsgw.attributes import PATH_ERRORS, attributes_of, differs, is_same, xattrs_in
 from fsgw.content import Vanished, copy_in, same_content
 from fsgw.localfs import Report, open_source, reason, units
-from fsgw.paths import entries_of
+from fsgw.paths import PAGE_ENTRIES, entries_of
 from fsgw.pump import Pump
+from fsgw.steps import Steps, beside, call, in_order
 from store import errors
 from store.store import Store
 from store.tree import Tree
 from store.types import ROOT, DirEntry, Inode
+
+# Local files whose attributes are asked for in one go.
+_LOOK_ENTRIES = 64
 
 LocalId = tuple[int, int]  # st_dev, st_ino
 
@@ -37,14 +41,18 @@ class Rules(NamedTuple):
 
 
 class _Folder(NamedTuple):
-    """A directory being imported; `before` is None when the tree did not have it."""
+    """A directory being imported; `before` is None when the tree did not have it.
+
+    `todo` are the entries left, last first, and `looked_at` those of them to come next.
+    """
 
     path: bytes
     ino: int
     local: os.stat_result
     before: Inode | None
     there: dict[bytes, DirEntry]
-    todo: Iterator[os.DirEntry[bytes]]
+    todo: list[os.DirEntry[bytes]]
+    looked_at: list[os.DirEntry[bytes]]
 
 
 def import_directory(
@@ -62,19 +70,15 @@ def import_directory(
     and OSError when `source` itself cannot be read.
     """
     with Pump(store) as pump:
-        return Importer(tree, pump, rules, advance).run(source, target)
+        return pump.run(Importer(tree, rules, advance).run(source, target))
 
 
 class Importer:
-    """One import; `run` may be called once."""
+    """One import, as `fsgw.steps`; `run` may be called once."""
 
-    def __init__(
-        self, tree: Tree, pump: Pump, rules: Rules, advance: Callable[[int], None]
-    ) -> None:
+    def __init__(self, tree: Tree, rules: Rules, advance: Callable[[int], None]) -> None:
         self.report = Report()
         self._tree = tree
-        self._pump = pump
-        self._call = pump.call
         self._rules = rules
         self._advance = advance
         self._links: dict[LocalId, int] = {}  # local files with several names -> tree inode
@@ -82,24 +86,24 @@ class Importer:
         self._source = b""
         self._target = b"/"
 
-    def run(self, source: bytes, target: bytes) -> Report:
+    def run(self, source: bytes, target: bytes) -> Steps[Report]:
         """Import the directory `source` into the directory `target` of the tree."""
-        local = os.stat(source)
-        entries = _scan(source)
-        ino = self._make_target(target)
+        local = yield from beside(os.stat, source)
+        entries = yield from beside(_scan, source)
+        ino = yield from self._make_target(target)
         self._source = source
         self._target = self._tree.path_of(ino)
         before = self._tree.getattr(ino)
-        stack = [self._open_folder(source, ino, local, before, entries)]
+        stack = [(yield from self._open_folder(source, ino, local, before, entries))]
         while stack:
-            inner = self._step(stack[-1])
+            inner = yield from self._step(stack[-1])
             if inner is not None:
                 stack.append(inner)
             else:
-                self._close_folder(stack.pop())
+                yield from self._close_folder(stack.pop())
         return self.report
 
-    def _make_target(self, target: bytes) -> int:
+    def _make_target(self, target: bytes) -> Steps[int]:
         ino = self._tree.root
         for name in target.split(b"/"):
             if not name:
@@ -107,7 +111,8 @@ class Importer:
             try:
                 inode = self._tree.lookup(ROOT, ino, name)
             except errors.NotFound:
-                inode = self._call(self._tree.mkdir, ROOT, ino, name, 0o755).inode
+                made = yield from call(self._tree.mkdir, ROOT, ino, name, 0o755)
+                inode = made.inode
             if not stat.S_ISDIR(inode.mode):
                 raise errors.NotDirectory(f"{os.fsdecode(target)!r} leads through a non-directory")
             ino = inode.ino
@@ -122,27 +127,30 @@ class Importer:
         local: os.stat_result,
         before: Inode | None,
         entries: list[os.DirEntry[bytes]],
-    ) -> _Folder:
+    ) -> Steps[_Folder]:
         there: dict[bytes, DirEntry] = {}
         if before is not None:
-            there = {entry.name: entry for entry in entries_of(self._tree, ino)}
+            for count, found in enumerate(entries_of(self._tree, ino), 1):
+                there[found.name] = found
+                if not count % PAGE_ENTRIES:
+                    yield 0
             if self._rules.delete and there:
                 for name in there.keys() - {entry.name for entry in entries}:
-                    self._remove(ino, there.pop(name))
+                    yield from self._remove(ino, there.pop(name))
         # Known names first: a new name of a known file then becomes a link to what is there.
-        entries.sort(key=lambda entry: (entry.name not in there, entry.name))
-        return _Folder(path, ino, local, before, there, iter(entries))
+        entries = yield from in_order(entries, lambda entry: (entry.name not in there, entry.name))
+        return _Folder(path, ino, local, before, there, entries[::-1], [])
 
-    def _step(self, folder: _Folder) -> _Folder | None:
+    def _step(self, folder: _Folder) -> Steps[_Folder | None]:
         """Import the folder's entries up to the next directory; None when none is left."""
-        for entry in folder.todo:
+        while (entry := (yield from _next(folder))) is not None:
             try:
                 st = entry.stat(follow_symlinks=False)
                 if stat.S_ISDIR(st.st_mode):
-                    return self._enter(folder, entry, st)
-                self._import_entry(folder, entry, st)
+                    return (yield from self._enter(folder, entry, st))
+                yield from self._import_entry(folder, entry, st)
                 self._advance(units(0))
-                self._pump.tick()
+                yield 0
             except OSError as error:
                 self.report.trouble(entry.path, reason(error))
             except Vanished:
@@ -151,8 +159,10 @@ class Importer:
                 self.report.trouble(entry.path, str(error))
         return None
 
-    def _enter(self, folder: _Folder, entry: os.DirEntry[bytes], st: os.stat_result) -> _Folder:
-        entries = _scan(entry.path)
+    def _enter(
+        self, folder: _Folder, entry: os.DirEntry[bytes], st: os.stat_result
+    ) -> Steps[_Folder]:
+        entries = yield from beside(_scan, entry.path)
         old = folder.there.get(entry.name)
         before = None
         if old is not None and old.type == stat.S_IFDIR:
@@ -160,27 +170,28 @@ class Importer:
             before = self._tree.getattr(ino)
         else:
             if old is not None:
-                self._remove(folder.ino, old)
-            ino = self._call(self._tree.mkdir, ROOT, folder.ino, entry.name, 0o700).inode.ino
-        return self._open_folder(entry.path, ino, st, before, entries)
+                yield from self._remove(folder.ino, old)
+            made = yield from call(self._tree.mkdir, ROOT, folder.ino, entry.name, 0o700)
+            ino = made.inode.ino
+        return (yield from self._open_folder(entry.path, ino, st, before, entries))
 
-    def _close_folder(self, folder: _Folder) -> None:
+    def _close_folder(self, folder: _Folder) -> Steps[None]:
         """Set the attributes, last, as work in the directory moved its times."""
         st, before = folder.local, folder.before
         changed = before is None or differs(before, st)
         if changed or differs(self._tree.getattr(folder.ino), st):
-            self._set_attributes(folder.ino, st)
+            yield from self._set_attributes(folder.ino, st)
         try:
-            changed |= self._set_xattrs(folder.path, folder.ino, before is None)
+            changed |= yield from self._set_xattrs(folder.path, folder.ino, before is None)
         except OSError as error:
             self.report.trouble(folder.path, reason(error))
         self._count(before, changed)
         self._advance(units(0))
 
-    def _remove(self, parent: int, entry: DirEntry) -> None:
+    def _remove(self, parent: int, entry: DirEntry) -> Steps[None]:
         """Remove an entry and all below it."""
         if entry.type != stat.S_IFDIR:
-            self._call(self._tree.unlink, ROOT, parent, entry.name)
+            yield from call(self._tree.unlink, ROOT, parent, entry.name)
             self.report.removed += 1
             return
         stack = [(parent, entry, entries_of(self._tree, entry.ino))]
@@ -190,40 +201,42 @@ class Importer:
                 if child.type == stat.S_IFDIR:
                     stack.append((entry.ino, child, entries_of(self._tree, child.ino)))
                     break
-                self._call(self._tree.unlink, ROOT, entry.ino, child.name)
+                yield from call(self._tree.unlink, ROOT, entry.ino, child.name)
                 self.report.removed += 1
-                self._pump.tick()
+                yield 0
             else:
-                self._call(self._tree.rmdir, ROOT, parent, entry.name)
+                yield from call(self._tree.rmdir, ROOT, parent, entry.name)
                 self.report.removed += 1
                 stack.pop()
 
     # --- everything else ----------------------------------------------------------------------
 
-    def _import_entry(self, folder: _Folder, entry: os.DirEntry[bytes], st: os.stat_result) -> None:
+    def _import_entry(
+        self, folder: _Folder, entry: os.DirEntry[bytes], st: os.stat_result
+    ) -> Steps[None]:
         old = folder.there.get(entry.name)
         if st.st_nlink > 1:
             first = self._links.get((st.st_dev, st.st_ino))
             if first is not None:
-                self._link(folder, entry.name, old, first)
+                yield from self._link(folder, entry.name, old, first)
                 return
         before = self._reusable(old, st)
         if stat.S_ISREG(st.st_mode):
-            ino, changed, before = self._import_file(folder, entry, st, old, before)
+            ino, changed, before = yield from self._import_file(folder, entry, st, old, before)
         else:
-            ino, changed, before = self._import_special(folder, entry, st, old, before)
-        changed |= self._set_xattrs(entry.path, ino, before is None)
+            ino, changed, before = yield from self._import_special(folder, entry, st, old, before)
+        changed |= yield from self._set_xattrs(entry.path, ino, before is None)
         if st.st_nlink > 1:
             self._links[st.st_dev, st.st_ino] = ino
         self._count(before, changed)
 
-    def _link(self, folder: _Folder, name: bytes, old: DirEntry | None, ino: int) -> None:
+    def _link(self, folder: _Folder, name: bytes, old: DirEntry | None, ino: int) -> Steps[None]:
         if old is not None:
             if old.ino == ino:
                 self.report.unchanged += 1
                 return
-            self._remove(folder.ino, old)
-        self._call(self._tree.link, ROOT, ino, folder.ino, name)
+            yield from self._remove(folder.ino, old)
+        yield from call(self._tree.link, ROOT, ino, folder.ino, name)
         self.report.added += 1
 
     def _reusable(self, old: DirEntry | None, st: os.stat_result) -> Inode | None:
@@ -262,7 +275,7 @@ class Importer:
         st: os.stat_result,
         old: DirEntry | None,
         before: Inode | None,
-    ) -> tuple[int, bool, Inode | None]:
+    ) -> Steps[tuple[int, bool, Inode | None]]:
         """Returns the inode number, whether anything changed, and the inode before, if reused."""
         trusted = not self._rules.checksum
         if (
@@ -272,10 +285,10 @@ class Importer:
             and before.mtime_ns == st.st_mtime_ns
         ):
             self._advance(st.st_size)
-            return before.ino, self._update(before, st), before
-        fd = open_source(entry.path)
+            return before.ino, (yield from self._update(before, st)), before
+        fd = yield from beside(open_source, entry.path)
         try:
-            return self._copy_file(folder, entry.name, fd, st, old, before)
+            return (yield from self._copy_file(folder, entry.name, fd, st, old, before))
         finally:
             os.close(fd)
 
@@ -287,29 +300,33 @@ class Importer:
         st: os.stat_result,
         old: DirEntry | None,
         before: Inode | None,
-    ) -> tuple[int, bool, Inode | None]:
+    ) -> Steps[tuple[int, bool, Inode | None]]:
         tree = self._tree
+        now = os.fstat(fd)
+        if not stat.S_ISREG(now.st_mode) or (now.st_dev, now.st_ino) != (st.st_dev, st.st_ino):
+            raise Vanished
+        st = now  # some time has passed
         if before is not None and before.size == st.st_size and self._rules.checksum:
-            if same_content(tree, before.ino, fd, st.st_size):
+            if (yield from same_content(tree, before.ino, fd, st.st_size)):
                 self._advance(st.st_size)
-                return before.ino, self._update(before, st), before
+                return before.ino, (yield from self._update(before, st)), before
             if before.nlink > 1 and not self._is_all_mine(before.ino, (st.st_dev, st.st_ino)):
                 before = None
         if before is not None:
             inode = before
         else:
             if old is not None:
-                self._remove(folder.ino, old)
-            inode = self._call(tree.create, ROOT, folder.ino, name, 0o600).inode
+                yield from self._remove(folder.ino, old)
+            inode = (yield from call(tree.create, ROOT, folder.ino, name, 0o600)).inode
         try:
-            self.report.content_bytes += copy_in(tree, self._pump, fd, st, inode, self._advance)
+            self.report.content_bytes += yield from copy_in(tree, fd, st, inode, self._advance)
             if not is_same(os.fstat(fd), st):
                 raise Vanished
         except (OSError, Vanished):
             if before is None:
-                self._call(tree.unlink, ROOT, folder.ino, name)
+                yield from call(tree.unlink, ROOT, folder.ino, name)
             raise
-        self._set_attributes(inode.ino, st)
+        yield from self._set_attributes(inode.ino, st)
         return inode.ino, True, before
 
     def _import_special(
@@ -319,7 +336,7 @@ class Importer:
         st: os.stat_result,
         old: DirEntry | None,
         before: Inode | None,
-    ) -> tuple[int, bool, Inode | None]:
+    ) -> Steps[tuple[int, bool, Inode | None]]:
         """A symlink, pipe, socket or device: kept if equal, else made anew."""
         tree = self._tree
         target = b""
@@ -330,30 +347,30 @@ class Importer:
             device = (os.major(st.st_rdev), os.minor(st.st_rdev))
             same = before is not None and (before.rdev_major, before.rdev_minor) == device
         if same and before is not None:
-            return before.ino, self._update(before, st), before
+            return before.ino, (yield from self._update(before, st)), before
         if old is not None:
-            self._remove(folder.ino, old)
+            yield from self._remove(folder.ino, old)
         if target:
-            made = self._call(tree.symlink, ROOT, folder.ino, entry.name, target)
+            made = yield from call(tree.symlink, ROOT, folder.ino, entry.name, target)
         else:
-            made = self._call(tree.mknod, ROOT, folder.ino, entry.name, st.st_mode, *device)
-        self._set_attributes(made.inode.ino, st)
+            made = yield from call(tree.mknod, ROOT, folder.ino, entry.name, st.st_mode, *device)
+        yield from self._set_attributes(made.inode.ino, st)
         return made.inode.ino, True, None
 
     # --- outcome ------------------------------------------------------------------------------
 
-    def _update(self, before: Inode, st: os.stat_result) -> bool:
+    def _update(self, before: Inode, st: os.stat_result) -> Steps[bool]:
         """Bring the attributes of an inode whose content is right up to date, if they are not."""
         changed = differs(before, st)
         if changed:
-            self._set_attributes(before.ino, st)
+            yield from self._set_attributes(before.ino, st)
         return changed
 
-    def _set_attributes(self, ino: int, st: os.stat_result) -> None:
-        self._call(self._tree.setattr, ROOT, ino, attributes_of(st))
+    def _set_attributes(self, ino: int, st: os.stat_result) -> Steps[None]:
+        yield from call(self._tree.setattr, ROOT, ino, attributes_of(st))
 
-    def _set_xattrs(self, path: bytes, ino: int, is_new: bool) -> bool:
-        return xattrs_in(path, self._tree, self._pump, ino, is_new, self.report)
+    def _set_xattrs(self, path: bytes, ino: int, is_new: bool) -> Steps[bool]:
+        return xattrs_in(path, self._tree, ino, is_new, self.report)
 
     def _count(self, before: Inode | None, changed: bool) -> None:
         if before is None:
@@ -367,3 +384,22 @@ class Importer:
 def _scan(path: bytes) -> list[os.DirEntry[bytes]]:
     with os.scandir(path) as entries:
         return list(entries)
+
+
+def _next(folder: _Folder) -> Steps[os.DirEntry[bytes] | None]:
+    """The folder's next entry, None where none is left."""
+    todo, looked_at = folder.todo, folder.looked_at
+    if not looked_at and todo:
+        looked_at += todo[-_LOOK_ENTRIES:]
+        del todo[-_LOOK_ENTRIES:]
+        yield from beside(_look, looked_at)
+    return looked_at.pop() if looked_at else None
+
+
+def _look(entries: list[os.DirEntry[bytes]]) -> None:
+    """Ask for attributes, which the entries keep; an error comes again when they are used."""
+    for entry in entries:
+        try:
+            entry.stat(follow_symlinks=False)
+        except OSError:
+            pass

@@ -1,4 +1,4 @@
-"""Keeps a store's memory moving to disk while a long command writes to it.
+"""Keeps a store's memory moving to disk while a long command writes to it, with no gateway.
 
 One worker thread runs the jobs that the store hands out; the main thread goes on meanwhile. At
 most one job is under way. All methods are for the main thread only.
@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 
+from fsgw.steps import FULL, Steps
 from store import errors
 from store.store import Job, Store
 
@@ -24,6 +25,8 @@ FLUSH_BYTES = 16 << 20
 # With less data than this a call, a flush is mostly Python, which a second thread only gets in the
 # way of; with more it is mostly hashing, compressing and waiting for the disk.
 CALL_BYTES_THREADED = 32 << 10
+
+_STUCK = "memory is full of changes, and nothing is left to be stored"
 
 
 class Pump:
@@ -65,6 +68,28 @@ class Pump:
             else:
                 self._calls += 1
                 return result
+
+    def run(self, steps: Steps[T]) -> T:
+        """Drive steps to their end on this thread."""
+        try:
+            step = next(steps)
+            while True:
+                if step is FULL:
+                    step = next(steps) if self._relieve() else steps.throw(errors.Busy(_STUCK))
+                elif isinstance(step, int):
+                    self._calls += 1
+                    self.tick(step)
+                    step = next(steps)
+                else:
+                    assert callable(step)
+                    try:
+                        result = step()
+                    except Exception as error:  # noqa: BLE001 - the steps are to see it
+                        step = steps.throw(error)
+                    else:
+                        step = steps.send(result)
+        except StopIteration as end:
+            return cast(T, end.value)
 
     def tick(self, data_bytes: int = 0) -> None:
         """Note that `data_bytes` more were written, and keep the jobs going."""

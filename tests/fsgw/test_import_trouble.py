@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fsgw import content, importer, localfs
 from fsgw.importer import Rules, import_directory
+from fsgw.steps import Steps
 from store.store import Options, Store
 from tests.fsgw.helpers import MIB, T0, Fsgw, local_tree, restored, stamp
 
@@ -67,8 +69,8 @@ def test_a_file_that_changes_while_it_is_read_is_reported(
     path.write_bytes(b"line\n")
     copy_in = content.copy_in
 
-    def copy_and_append(*args: object) -> int:
-        written: int = copy_in(*args)  # type: ignore[arg-type]
+    def copy_and_append(*args: Any) -> Steps[int]:
+        written = yield from copy_in(*args)
         path.write_bytes(b"line\nline\n")
         stamp(path, T0)
         return written
