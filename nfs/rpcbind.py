@@ -43,8 +43,9 @@ PROGRAM = portmap.PROGRAM
 # Who registered a program: rpcbind gives a user's name here, we are the only one.
 OWNER = b"fsgw"
 
-# Programs that clients asked for in vain: whatever they like, so it counts the first of them only.
-_MISSED_MAX = 256
+# Programs that clients asked for in vain: whatever they like, so only the first are counted. They
+# are few because GETSTAT goes by datagram to whoever a client claims to be.
+_MISSED_MAX = 32
 
 
 def _count(number: int) -> int:
