@@ -22,7 +22,6 @@ from typing import Any
 from fsgw import settings
 from fsgw.exports import DEFAULT, NEEDED, Export, load, parse, read_text
 from fsgw.plain import Plain
-from store import disk
 from store.errors import InvalidArgument, NotFound
 
 _HEADER = re.compile(r"\s*\[\[\s*export\s*\]\]\s*(#.*)?")
@@ -50,12 +49,8 @@ def add(path: Path, values: Mapping[str, object], to: int | None = None) -> Plai
     Raises InvalidArgument (also for a name that is taken), OSError.
     """
     with _editing(path) as draft:
-        given = _checked(values, path)
-        number = len(draft.entries) + 1 if to is None else to
-        if not 1 <= number <= len(draft.entries) + 1:
-            raise InvalidArgument(f"position {number}: 1 to {len(draft.entries) + 1}")
-        draft.entries.insert(number - 1, _text(given))
-    return listing(path)[number - 1]
+        number = draft.add(values, to)
+    return plain(number, draft.exports[number - 1])
 
 
 def change(path: Path, which: str, values: Mapping[str, object]) -> Plain:
@@ -65,40 +60,38 @@ def change(path: Path, which: str, values: Mapping[str, object]) -> Plain:
     """
     with _editing(path) as draft:
         number = draft.number(which)
-        settings.refuse_unknown(values, Export.__dataclass_fields__, str(path))
-        given = _checked({key: value for key, value in values.items() if value is not None}, path)
-        dropped = {key for key, value in values.items() if value is None}
-        draft.entries[number - 1] = _edited(draft.entries[number - 1], given, dropped)
-    return listing(path)[number - 1]
+        draft.change(number, values)
+    return plain(number, draft.exports[number - 1])
 
 
 def remove(path: Path, which: str) -> Plain:
     """Remove an export; as it was. Raises NotFound, InvalidArgument, OSError."""
     with _editing(path) as draft:
         number = draft.number(which)
-        del draft.entries[number - 1]
-    return plain(number, draft.exports[number - 1])
+        gone = plain(number, draft.exports[number - 1])
+        draft.remove(number)
+    return gone
 
 
 def move(path: Path, which: str, to: int) -> Plain:
     """Move an export to position `to`; as it now is. Raises NotFound, InvalidArgument, OSError."""
     with _editing(path) as draft:
-        number = draft.number(which)
-        if not 1 <= to <= len(draft.entries):
-            raise InvalidArgument(f"position {to}: 1 to {len(draft.entries)}")
-        draft.entries.insert(to - 1, draft.entries.pop(number - 1))
-    return listing(path)[to - 1]
+        draft.move(draft.number(which), to)
+    return plain(to, draft.exports[to - 1])
 
 
-class _Draft:
-    """The text of a file, cut into what goes before the entries, and each entry."""
+class Draft:
+    """The text of a file, to be changed. Positions are numbers from 1."""
 
     def __init__(self, text: str, where: str) -> None:
+        """Raises InvalidArgument, naming `where`, for what is wrong or too artful to be changed."""
+        self._where = where
+        self._line_end = "\r\n" if "\r\n" in text else "\n"
         self.exports = parse(text, where)
-        self.preamble, self.entries = _cut(text)
+        self._preamble, self._entries = _cut(text.replace("\r\n", "\n"))
         try:
-            alone = [parse(entry, where) for entry in self.entries]
-            whole = not parse(self.preamble, where) and alone == [(one,) for one in self.exports]
+            alone = [parse(entry, where) for entry in self._entries]
+            whole = not parse(self._preamble, where) and alone == [(one,) for one in self.exports]
         except InvalidArgument:
             whole = False
         if not whole:
@@ -107,18 +100,66 @@ class _Draft:
                 "change this file by hand"
             )
 
+    @property
+    def text(self) -> str:
+        """The whole, with one blank line between its parts."""
+        parts = [part.rstrip() for part in (self._preamble, *self._entries)]
+        text = "\n\n".join(part for part in parts if part) + "\n"
+        return text.replace("\n", self._line_end)
+
     def number(self, which: str) -> int:
-        """The position of an export, from 1. Raises NotFound."""
+        """The position of the export of a name or number. Raises NotFound."""
         for number, export in enumerate(self.exports, 1):
             if which in (export.name, str(number)):
                 return number
         raise NotFound(f"no export {which!r}: there are {len(self.exports)}")
 
-    @property
-    def text(self) -> str:
-        """The whole again, with one blank line between its parts."""
-        parts = [part.rstrip() for part in (self.preamble, *self.entries)]
-        return "\n\n".join(part for part in parts if part) + "\n"
+    def add(self, values: Mapping[str, object], to: int | None = None) -> int:
+        """Add an export, at the end or at position `to`; its position. Raises InvalidArgument."""
+        entries = list(self._entries)
+        number = len(entries) + 1 if to is None else to
+        self._check_position(number, len(entries) + 1)
+        entries.insert(number - 1, _text(self._checked(values)))
+        self._put(entries)
+        return number
+
+    def change(self, number: int, values: Mapping[str, object]) -> None:
+        """Give keys of an export other values, None: the default. Raises InvalidArgument."""
+        settings.refuse_unknown(values, Export.__dataclass_fields__, self._where)
+        given = self._checked({key: value for key, value in values.items() if value is not None})
+        dropped = {key for key, value in values.items() if value is None}
+        entries = list(self._entries)
+        entries[number - 1] = _edited(entries[number - 1], given, dropped)
+        self._put(entries)
+
+    def remove(self, number: int) -> None:
+        """Remove an export."""
+        self._put([*self._entries[: number - 1], *self._entries[number:]])
+
+    def move(self, number: int, to: int) -> None:
+        """Move an export to position `to`. Raises InvalidArgument."""
+        entries = list(self._entries)
+        self._check_position(to, len(entries))
+        entries.insert(to - 1, entries.pop(number - 1))
+        self._put(entries)
+
+    def _check_position(self, number: int, most: int) -> None:
+        if not 1 <= number <= most:
+            raise InvalidArgument(f"position {number}: 1 to {most}")
+
+    def _checked(self, values: Mapping[str, object]) -> dict[str, object]:
+        """The values given, in their plain form."""
+        every = settings.plain(settings.read(Export, values, Path(), self._where))
+        return {key: every[key] for key in every if key in values}
+
+    def _put(self, entries: list[str]) -> None:
+        """Take other entries, if they make a file of exports."""
+        before, self._entries = self._entries, entries
+        try:
+            self.exports = parse(self.text, self._where)
+        except InvalidArgument:
+            self._entries = before
+            raise
 
 
 def _cut(text: str) -> tuple[str, list[str]]:
@@ -135,13 +176,6 @@ def _cut(text: str) -> tuple[str, list[str]]:
     bounds = [*starts, len(lines)]
     parts = ["\n".join(lines[start:end]) + "\n" for start, end in pairwise([0, *bounds])]
     return parts[0], parts[1:]
-
-
-def _checked(values: Mapping[str, object], path: Path) -> dict[str, object]:
-    """The values given, in their plain form. Raises InvalidArgument."""
-    export = settings.read(Export, values, Path(), str(path))
-    every = settings.plain(export)
-    return {key: every[key] for key in every if key in values}
 
 
 def _text(values: Mapping[str, object]) -> str:
@@ -167,7 +201,7 @@ def _edited(entry: str, values: Mapping[str, object], dropped: set[str]) -> str:
 
 
 @contextmanager
-def _editing(path: Path) -> Iterator[_Draft]:
+def _editing(path: Path) -> Iterator[Draft]:
     """The file's text, to be changed; when that succeeded, the file is replaced by it.
 
     Others who change it this way wait meanwhile.
@@ -177,10 +211,10 @@ def _editing(path: Path) -> Iterator[_Draft]:
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
         before = read_text(path)
-        draft = _Draft(_default_text() if before is None else before, str(path))
+        draft = Draft(_default_text() if before is None else before, str(path))
         yield draft
-        parse(draft.text, str(path))
         _replace(path, draft.text)
+        os.fsync(folder)
     finally:
         os.close(folder)
 
@@ -196,17 +230,23 @@ def _replace(path: Path, text: str) -> None:
     """Put a file in the place of another, or of none, with its owner and mode."""
     draft = path.with_name(path.name + ".new")
     draft.unlink(missing_ok=True)
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
-    with open(fd, "w", encoding="utf-8", newline="") as file:
-        try:
-            old = path.stat()
-        except FileNotFoundError:
-            pass
-        else:
-            os.fchown(fd, old.st_uid, old.st_gid)
-            os.fchmod(fd, old.st_mode & 0o7777)
-        file.write(text)
-        file.flush()
-        os.fsync(fd)
-    os.rename(draft, path)
-    disk.sync_directory(str(path.parent))
+    try:
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+        with open(fd, "w", encoding="utf-8", newline="") as file:
+            _as_before(fd, path)
+            file.write(text)
+            file.flush()
+            os.fsync(fd)
+        os.rename(draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def _as_before(fd: int, path: Path) -> None:
+    try:
+        old = path.stat()
+    except FileNotFoundError:
+        return
+    os.fchown(fd, old.st_uid, old.st_gid)
+    os.fchmod(fd, old.st_mode & 0o7777)
