@@ -7,7 +7,7 @@ Blocks and attributes are compared only where such a layer or node touches them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from store import database as db
@@ -66,15 +66,12 @@ class _Touched:
             for ino, block in mem.trims.items():
                 self.add_trim(ino, block)
         if layer.stored:
-            reader = engine.database.reader()
-            try:
-                for key, value in reader.items(db.LAYERS, layer.head, keys.after(layer.head)):
-                    self.add_key(key[8:], value)
-            finally:
-                reader.close()
+            head = layer.head
+            for key, value in engine.reader.items(db.LAYERS, head, keys.after(head)):
+                self.add_key(key[8:], value)
 
 
-def _touched(engine: Engine, before: Chain, after: Chain) -> _Touched:
+def _touched(engine: Engine, before: Chain, after: Chain, advance: Callable[[], None]) -> _Touched:
     touched = _Touched(engine.pages_per_block)
     old, new = list(before.layers()), list(after.layers())
     if before.root == after.root:
@@ -83,22 +80,28 @@ def _touched(engine: Engine, before: Chain, after: Chain) -> _Touched:
             new.pop()
     else:
         for key, was, now in prolly.diff(engine.nodes, before.root, after.root):
+            advance()
             touched.add_key(key, now or was or b"")
     for layer in {layer.id: layer for layer in old + new}.values():
+        advance()
         touched.add_layer(engine, layer)
     return touched
 
 
-def diff(engine: Engine, before: Tree, after: Tree) -> Iterator[Difference]:
+def diff(
+    engine: Engine, before: Tree, after: Tree, advance: Callable[[], None]
+) -> Iterator[Difference]:
     """Differences between two read-only trees, by path. Raises Damaged, StorageFailure.
 
     Times alone make no difference. An inode whose one name moved is RENAMED; what lies below a
-    renamed directory is not mentioned unless it differs itself.
+    renamed directory is not mentioned unless it differs itself. `advance` is called now and then;
+    what it raises passes through.
     """
-    touched = _touched(engine, before.chain, after.chain)
+    touched = _touched(engine, before.chain, after.chain, advance)
     names_before, names_after = _Names(before), _Names(after)
     found: list[Difference] = []
     for ino in touched.inodes:
+        advance()
         old, old_names = names_before.of(ino)
         new, new_names = names_after.of(ino)
         if old is None and new is None:

@@ -110,11 +110,16 @@ class ReadStore:
         """Roots of open views of bare commits, which GC must keep."""
         return [p.base for _, p in self._views.values() if p.layer is None and p.base != NO_ID]
 
-    def diff(self, old: str, new: str) -> Iterator[Difference]:
-        """What differs between two points, by path. Raises UnknownRef, AmbiguousId."""
+    def diff(
+        self, old: str, new: str, advance: Callable[[], None] = lambda: None
+    ) -> Iterator[Difference]:
+        """What differs between two points, by path. Raises UnknownRef, AmbiguousId.
+
+        `advance` is called now and then; what it raises ends the search.
+        """
         before, after = self.view(old), self.view(new)
         try:
-            yield from diffing.diff(self._engine, before, after)
+            yield from diffing.diff(self._engine, before, after, advance)
         finally:
             self.close_view(before)
             self.close_view(after)

@@ -288,13 +288,17 @@ class Store(ReadStore):
     def gc_plan(self) -> Plan:
         """What GC would free now. Raises Busy while a background job runs, Damaged."""
         plans: list[Plan] = []
+        self._run(self.gc_plan_steps(plans.append))
+        return plans[0]
+
+    def gc_plan_steps(self, done: Callable[[Plan], None]) -> Iterator[Job]:
+        """The jobs of finding out what GC would free, to be run and finished as `gc_steps`'s."""
 
         def keep(plan: Plan) -> bool:
-            plans.append(plan)
+            done(plan)
             return False
 
-        self._run(steps(self, keep, lambda result: None))
-        return plans[0]
+        return steps(self, keep, lambda result: None)
 
     def gc(self) -> Result:
         """Collect garbage on the calling thread; `gc_steps` does it beside clients.

@@ -14,9 +14,10 @@ import pytest
 
 from store.errors import Busy
 from store.moment import Moment
+from store.readstore import ReadStore
 from store.store import Job, Store
 from store.tree import Tree
-from store.types import ROOT
+from store.types import ROOT, Difference
 from tests.store.crash_load import Load
 from tests.store.crash_state import State, Worlds, state_of
 from tests.store.crash_steps import BLOCK_BYTES, options
@@ -51,6 +52,15 @@ def taken(store: Store, meanwhile: Callable[[], None] = lambda: None) -> Moment:
     return found[0]
 
 
+def differences(store: ReadStore) -> list[list[Difference]]:
+    """What differs from each snapshot to its branch."""
+    return [
+        list(store.diff(f"{info.name}@{saved.name}", info.name))
+        for info in store.branches()
+        for saved in store.snapshots(info.name)
+    ]
+
+
 def in_thread(look: Callable[[], None]) -> None:
     """Look from another thread, as a gateway does."""
     errors: list[BaseException] = []
@@ -80,10 +90,11 @@ def test_every_moment_keeps_its_state_while_the_store_goes_on(
     world = World()
     load = Load(store, world, rng, lambda report: None, threads=False, gc_chance=0)
     worlds = Worlds()
-    kept: list[tuple[Moment, State]] = []
+    kept: list[tuple[Moment, State, list[list[Difference]]]] = []
 
-    def look(moment: Moment, expected: State) -> None:
+    def look(moment: Moment, expected: State, differing: list[list[Difference]]) -> None:
         assert state(moment) == expected
+        assert differences(moment) == differing
         assert moment.check(data=True) == []
         stats = moment.stats()
         assert [one.info for one in stats.branches] == moment.branches()
@@ -92,15 +103,16 @@ def test_every_moment_keeps_its_state_while_the_store_goes_on(
         load.run(load.done + 40)
         load.finish_jobs()
         expected = copy.deepcopy(worlds.state_of(world, held=True))
-        kept.append((taken(store, load.step), expected))
+        differing = differences(store)
+        kept.append((taken(store, load.step), expected, differing))
         if len(kept) == 3:
-            moment, expected = kept.pop(rng.randrange(3))
-            in_thread(partial(look, moment, expected))
+            moment, expected, differing = kept.pop(rng.randrange(3))
+            in_thread(partial(look, moment, expected, differing))
             store.close_moment(moment)
     load.finish_jobs()
     store.settle()
-    for moment, expected in kept:
-        in_thread(partial(look, moment, expected))
+    for moment, expected, differing in kept:
+        in_thread(partial(look, moment, expected, differing))
         store.close_moment(moment)
     assert store.check(data=True) == []
     store.close()
