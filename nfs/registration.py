@@ -260,9 +260,11 @@ class Registered:
             return
         try:
             async with _rpcbind(self._place) as rpcbind:
-                if rpcbind is not None:
-                    for key in versions:
-                        await rpcbind.unset(*key)
+                if rpcbind is None:
+                    log.info("rpcbind has ended before us")
+                    return
+                for key in versions:
+                    await rpcbind.unset(*key)
         except RpcFailed as error:
             log.warning("programs are left in rpcbind: %s", error)
         else:
