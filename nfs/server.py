@@ -158,9 +158,8 @@ class Server:
                     connection.push()
                 if event & _READABLE:
                     ran += connection.read()
-                if connection.ended or connection.wants_write or not connection.wants_read:
-                    self._watch(connection, number)
-            calls += ran
+                self._watch(connection, number)
+            calls += ran + 1
             if (ran and tick()) or calls >= _CALLS_A_TURN:
                 calls = 0
                 await trio.lowlevel.checkpoint()
@@ -172,9 +171,9 @@ class Server:
             if self._connections.pop(number, None) is not None:
                 del self._masks[number]
             return
-        wanted = select.EPOLLOUT if connection.wants_write else 0
-        if connection.wants_read:
-            wanted |= select.EPOLLIN
+        wanted = select.EPOLLIN if connection.wants_read else 0
+        if connection.wants_write:
+            wanted |= select.EPOLLOUT
         if wanted != self._masks[number]:
             self._masks[number] = wanted
             self._epoll.modify(number, wanted)
