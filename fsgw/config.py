@@ -300,7 +300,7 @@ _TABLES: dict[str, type[Any]] = {
 def keys() -> Iterator[str]:
     """Every key, as `nfs.port`, in the order of the sample."""
     for name, table in _TABLES.items():
-        yield from (f"{name}.{field.name}" for field in dataclasses.fields(table))
+        yield from (f"{name}.{key}" for key in settings.names(table))
 
 
 def load(path: Path) -> Config:

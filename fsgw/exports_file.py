@@ -125,7 +125,7 @@ class Draft:
 
     def change(self, number: int, values: Mapping[str, object]) -> None:
         """Give keys of an export other values, None: the default. Raises InvalidArgument."""
-        settings.refuse_unknown(values, Export.__dataclass_fields__, self._where)
+        settings.refuse_unknown(values, settings.names(Export), self._where)
         given = self._checked({key: value for key, value in values.items() if value is not None})
         dropped = {key for key, value in values.items() if value is None}
         entries = list(self._entries)

@@ -108,6 +108,11 @@ class Choice(Generic[T]):
         quoted = [f'"{word}"' for word in values]
         self.words = ", ".join(quoted[:-1]) + f" or {quoted[-1]}"
 
+    @property
+    def choices(self) -> list[str]:
+        """The words."""
+        return list(self._values)
+
     def read(self, raw: object, base: Path) -> T:
         """The word's value."""
         if not isinstance(raw, str) or raw not in self._values:
@@ -165,6 +170,11 @@ class ListOf(Generic[T]):
 def setting(kind: Kind[T], default: T, text: str, limit: str = "") -> Any:
     """A dataclass field that is a setting. text: what it is. limit: what happens at it."""
     return dataclasses.field(default=default, metadata={"kind": kind, "text": text, "limit": limit})
+
+
+def names(table: type[Any]) -> list[str]:
+    """The keys of a table, in their order."""
+    return [field.name for field in dataclasses.fields(table)]
 
 
 def read(table: type[T], raw: Mapping[str, object], base: Path, where: str, prefix: str = "") -> T:
