@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -60,6 +61,7 @@ def _measure(bench: Bench, measures: list[Measure], *, json: bool) -> list[Row]:
 def main() -> int:
     """Measure what the command line asks for and print it."""
     arguments = _arguments()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     tune()
     chosen = AREAS[arguments.area]
     measures = [chosen[name] for name in chosen if not arguments.only or name in arguments.only]

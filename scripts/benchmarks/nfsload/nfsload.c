@@ -162,7 +162,9 @@ static void run(void)
         serve(connections);
     while (outstanding) {
         struct epoll_event ready[64];
-        int ready_count = epoll_wait(poll, ready, 64, -1);
+        int ready_count = epoll_wait(poll, ready, 64, ANSWER_S_MAX * 1000);
+        if (ready_count == 0)
+            die("no answer in %d s", ANSWER_S_MAX);
         for (int n = 0; n < ready_count; n++)
             serve(ready[n].data.ptr);
     }

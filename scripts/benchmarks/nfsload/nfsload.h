@@ -28,7 +28,7 @@ enum { ACCESS_READ = 1, ACCESS_ALL = 0x3f };
 enum { FATTR3_BYTES = 84, WCC_ATTR_BYTES = 24, HANDLE_BYTES_MAX = 64, VERIFIER_BYTES = 8 };
 
 enum { KIB = 1 << 10, MIB = 1 << 20, PAGE_BYTES = 4096, HEADER_BYTES_MAX = 4096 };
-enum { INFLIGHT_MAX = 4096, SERVERS_MAX = 8 };
+enum { INFLIGHT_MAX = 4096, SERVERS_MAX = 8, ANSWER_S_MAX = 60 };
 
 struct handle { uint32_t length; uint8_t bytes[HANDLE_BYTES_MAX]; };
 struct view { const uint8_t *at, *end; };

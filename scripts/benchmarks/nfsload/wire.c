@@ -132,7 +132,10 @@ int connect_to(unsigned port)
     int descriptor = socket(found->ai_family, SOCK_STREAM, 0), on = 1;
     if (descriptor < 0 || connect(descriptor, found->ai_addr, found->ai_addrlen))
         die("connect to %s port %u: %s", options.host, port, strerror(errno));
+    struct timeval patience = {.tv_sec = ANSWER_S_MAX};
     setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     freeaddrinfo(found);
     return descriptor;
 }
@@ -197,6 +200,8 @@ void receive(struct connection *connection)
     connection->start = 0;
     ssize_t length = recv(connection->socket, connection->in + connection->filled,
                           connection->capacity - connection->filled, 0);
+    if (length < 0 && errno == EAGAIN)
+        die("no answer in %d s", ANSWER_S_MAX);
     if (length < 0)
         die("receive: %s", strerror(errno));
     if (length == 0)
