@@ -17,9 +17,6 @@ from nfs.peer import Peer
 
 log = logging.getLogger(__name__)
 
-# A client that has sent a part of a call, or does not take replies, for so long is gone or means
-# harm. A slow network moves some bytes in that time.
-STALL_S = 60.0
 _SWEEP_S = 5.0
 _DRAIN_LOOK_S = 0.01
 # A client that waits for one answer before it asks again does so within this time. Waiting that
@@ -32,6 +29,15 @@ _READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
 # What the kernel queues of connections that were not accepted yet: a data centre that comes back.
 BACKLOG = 1024
 CONNECTIONS_MAX = 4096
+
+
+class Timeouts(NamedTuple):
+    """Seconds until a connection is closed: while a call has arrived in part, while the client
+    takes none of its replies, while there are no calls at all."""
+
+    receive_s: float = 60.0
+    send_s: float = 60.0
+    idle_s: float = 3600.0
 
 
 class ConnectionInfo(NamedTuple):
@@ -72,18 +78,19 @@ class Server:
         tick: Callable[[], bool],
         limits: Limits | None = None,
         connections_max: int = CONNECTIONS_MAX,
-        stall_s: float = STALL_S,
+        timeouts: Timeouts | None = None,
     ) -> None:
         """`tick` is called when calls were run; it says whether other tasks have work to do."""
         self._dispatcher, self._tick = dispatcher, tick
         self._limits = limits or Limits()
-        self._connections_max, self._stall_s = connections_max, stall_s
+        self._connections_max, self._timeouts = connections_max, timeouts or Timeouts()
         self._connections: dict[int, Connection] = {}
         self._masks: dict[int, int] = {}
         self._unsent: set[Connection] = set()
         self._listening: list[trio.CancelScope] = []
         self._epoll = select.epoll()
-        self.accepted = self.refused = 0
+        self._seen: dict[int, tuple[int, float]] = {}
+        self.accepted = self.refused = self.calls = 0
 
     def push(self) -> None:
         """Send the replies that were given outside of the connections' own turns."""
@@ -160,6 +167,7 @@ class Server:
                     ran += connection.read()
                 self._watch(connection, number)
             calls += ran + 1
+            self.calls += ran
             if (ran and tick()) or calls >= _CALLS_A_TURN:
                 calls = 0
                 await trio.lowlevel.checkpoint()
@@ -217,16 +225,29 @@ class Server:
         self._epoll.register(connection.number, select.EPOLLIN)
 
     async def _sweep(self) -> None:
-        """Close connections that have stalled for too long."""
+        """Close connections on which nothing has moved for too long."""
         while True:
             await trio.sleep(_SWEEP_S)
-            limit = time.monotonic() - self._stall_s
-            for connection in list(self._connections.values()):
-                since = connection.stalled_since
-                if since is not None and since < limit:
-                    log.info("%s stalled; closed", connection.peer.address)
+            now = time.monotonic()
+            for number, connection in list(self._connections.items()):
+                why = self._overdue(number, connection, now)
+                if why:
+                    log.info("%s %s; closed", connection.peer.address, why)
                     connection.close()
                     self._watch(connection)
+            self._seen = {n: seen for n, seen in self._seen.items() if n in self._connections}
+
+    def _overdue(self, number: int, connection: Connection, now: float) -> str:
+        """Why a connection is to be closed, empty where it is not."""
+        receive_s, send_s, idle_s = self._timeouts
+        since = connection.stalled_since
+        if since is not None:
+            limit = send_s if connection.wants_write else receive_s
+            return "stalled" if now - since > limit else ""
+        calls = connection.peer.calls
+        if self._seen.get(number, (-1, now))[0] != calls or not connection.is_idle:
+            self._seen[number] = calls, now
+        return "was idle" if now - self._seen[number][1] > idle_s else ""
 
 
 def plain_address(address: str) -> str:
