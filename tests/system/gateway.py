@@ -37,7 +37,7 @@ class Gateway:
         self.store = directory / "store"
         self.port = 0
         self.ready: dict[str, Any] = {}
-        self._options = list(options)
+        self.options = list(options)
         self._within = list(within)
         self._process: subprocess.Popen[bytes] | None = None
         self.log: Printed | None = None
@@ -74,7 +74,7 @@ class Gateway:
         assert self._process is None
         self._process = subprocess.Popen(
             self._command(
-                *("serve", "--port", str(self.port), "--log-format", "json"), *self._options
+                *("serve", "--port", str(self.port), "--log-format", "json"), *self.options
             ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

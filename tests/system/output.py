@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import threading
 import time
@@ -25,9 +26,10 @@ class Printed:
         self._reader.start()
 
     def _read(self, stream: IO[bytes]) -> None:
+        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         while piece := stream.read(65536):
             with self._changed:
-                self._text += piece.decode("utf-8", "replace").replace("\r", "")
+                self._text += decode(piece).replace("\r", "")
                 self._changed.notify_all()
         with self._changed:
             self._closed = True

@@ -12,6 +12,7 @@ import base64
 import itertools
 import socket
 import subprocess
+from collections.abc import Sequence
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -33,9 +34,20 @@ class Output(NamedTuple):
 
 
 class Vm:
-    """One virtual machine; a context manager, which boots it and stops it at once."""
+    """One virtual machine; a context manager, which boots it and stops it at once.
 
-    def __init__(self, image: Image, *, append: str = "", memory_mib: int = 512) -> None:
+    append: more arguments of the kernel. within: a command that runs QEMU, such as `nsenter ...`.
+    """
+
+    def __init__(
+        self,
+        image: Image,
+        *,
+        append: str = "",
+        memory_mib: int = 512,
+        within: Sequence[str] = (),
+    ) -> None:
+        self._within = within
         self._image = image
         self._append = append
         self._memory_mib = memory_mib
@@ -57,7 +69,10 @@ class Vm:
         self._port = ours
         with theirs:
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "--", *self._arguments(theirs.fileno())],
+                [
+                    *("setpriv", "--pdeathsig", "KILL", "--", *self._within),
+                    *self._arguments(theirs.fileno()),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -115,11 +130,15 @@ class Vm:
         assert self._read_line(GIVE_UP_S) == b"ready\n"
         return self
 
+    def begin(self, command: str) -> bytes:
+        """Begin a shell command; without its answer no other can follow. Its mark."""
+        mark = f"#{next(self._marks)}".encode()
+        self._port.sendall(mark + b" " + base64.b64encode(command.encode()) + b"\n")
+        return mark
+
     def execute(self, command: str, *, timeout_s: float = GIVE_UP_S) -> Output:
         """Run a shell command (or several lines of them) and wait for its end."""
-        mark = f"#{next(self._marks)}".encode()
-        text = base64.b64encode(command.encode())
-        self._port.sendall(mark + b" " + text + b"\n")
+        mark = self.begin(command)
         answer, status, size = self._read_line(timeout_s).split()
         assert answer == mark
         return Output(int(status), self._lines.read(int(size)).decode("utf-8", "replace"))
