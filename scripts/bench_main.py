@@ -18,6 +18,7 @@ from pathlib import Path
 from fsgw.process import tune
 from scripts.benchmarks.areas import AREAS, Measure
 from scripts.benchmarks.bench import Bench
+from scripts.benchmarks.readme import put_in
 from scripts.benchmarks.rows import Row, as_json, as_table
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -32,6 +33,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", metavar="NAME", help="only this row; repeatable")
     parser.add_argument("--dir", type=Path, help="where to work (default: beside the checkout)")
     parser.add_argument("--strict", action="store_true", help="exit 1 where a target is missed")
+    parser.add_argument("--readme", action="store_true", help="put the table into README.md")
     parser.add_argument(
         "--profile",
         type=Path,
@@ -77,6 +79,8 @@ def main() -> int:
         bench.say(f"done in {time.monotonic() - started:.0f} s")
     if not arguments.json:
         print(as_table(rows))
+    if arguments.readme:
+        put_in(CHECKOUT / "README.md", arguments.area, rows, quick=arguments.quick)
     return int(arguments.strict and any(row.ok is False for row in rows))
 
 

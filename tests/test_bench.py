@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from scripts.benchmarks.areas import AREAS
+from scripts.benchmarks.nfs_load import Compared, Report, rows_of
+from scripts.benchmarks.readme import as_readme, put_in
 from scripts.benchmarks.rows import Row, Target, as_json, as_table, make_row
 from scripts.benchmarks.store_history import edit
 
@@ -73,6 +75,77 @@ def test_the_table_is_aligned() -> None:
     assert all(places == bars[0] for places in bars)
     assert "0.0123 ms" in lines[2]
     assert "1,234,567 files/s" in lines[3]
+
+
+def report(calls: int, seconds: float, cpu_s: float) -> Report:
+    return Report(calls, calls, seconds, calls / seconds, calls / seconds, 0, 0, cpu_s)
+
+
+def test_figures_are_medians_and_cpu_is_taken_over_all_rounds() -> None:
+    ours = [report(1_000, 1, 0.02), report(3_000, 1, 0.02), report(2_000, 1, 0.08)]
+    peer = [report(1_000, 2, 0.04)]
+    target, cpu_target = Target(">=", 1.5, of_ratio=True), Target("<=", 1, of_ratio=True)
+    figure, cpu = rows_of(
+        "GETATTR", Compared(ours, peer), "calls_per_s", "calls/s", target, cpu_target=cpu_target
+    )
+    assert (figure.value, figure.peer_value, figure.ratio, figure.ok) == (2_000, 500, 4, True)
+    assert cpu.name == "GETATTR: CPU"
+    assert cpu.value == pytest.approx(0.02)
+    assert cpu.ratio == pytest.approx(0.5)
+    assert cpu.ok
+
+
+def test_the_readme_has_a_figure_and_its_cpu_in_one_line(tmp_path: Path) -> None:
+    compared = Compared([report(2_000, 1, 0.1)], [report(1_000, 1, 0.1)])
+    rows = [*rows_of("LOOKUP", compared, "calls_per_s", "calls/s"), make_row("other", 5.0, "us")]
+    lines = as_readme(rows).splitlines()
+    assert lines[2] == "| LOOKUP | 2,000 calls/s | nfs-ganesha | 1,000 | 2.00 |  |  | 0.05 | 0.1 |"
+    assert lines[3] == "| other | 5 us |  |  |  |  |  |  |  |"
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- bench:nfs -->\nold\n<!-- /bench:nfs -->\nafter\n")
+    put_in(readme, "nfs", rows, quick=True)
+    put_in(readme, "nfs", rows, quick=False)
+    text = readme.read_text()
+    assert text.startswith("before\n<!-- bench:nfs -->\nOne run")
+    assert text.endswith(f"{lines[3]}\n<!-- /bench:nfs -->\nafter\n")
+    with pytest.raises(ValueError, match="bench:store"):
+        put_in(readme, "store", rows, quick=False)
+
+
+CLIENT = Path(__file__).parent.parent / "scripts" / "benchmarks" / "nfsload"
+
+
+@pytest.fixture(scope="module")
+def nfsload(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    program = tmp_path_factory.mktemp("client") / "nfsload"
+    flags = ["-O2", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
+    subprocess.run(["gcc", *flags, "-o", program, *sorted(CLIENT.glob("*.c"))], check=True)
+    return program
+
+
+def test_the_client_says_what_it_can_do(nfsload: Path) -> None:
+    told = subprocess.run([nfsload, "--help"], capture_output=True, text=True, check=True).stdout
+    for word in ("getattr", "readdirplus", "--inflight", "--connections"):
+        assert word in told
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["getattr"],
+        ["--port=1"],
+        ["--port=1", "nonsense"],
+        ["--port=1", "--inflight=1", "--connections=2", "getattr"],
+        ["--port=1", "--inflight=0", "getattr"],
+        ["--port=1", "--count=many", "getattr"],
+        ["--port=1", "--bytes=1", "create"],
+    ],
+)
+def test_the_client_refuses_what_it_cannot_do(nfsload: Path, words: list[str]) -> None:
+    done = subprocess.run([nfsload, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("nfsload: ")
+    assert not done.stdout
 
 
 def test_an_edited_version_changes_one_file_in_a_hundred(tmp_path: Path) -> None:

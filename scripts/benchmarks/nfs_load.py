@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from scripts.benchmarks.bench import Bench, Pair
 from scripts.benchmarks.nfs_servers import SYNC, Ganesha, Gateway, Share
+from scripts.benchmarks.readme import CPU
 from scripts.benchmarks.rows import Row, Target, make_row
 
 PEER = "nfs-ganesha"
@@ -159,4 +160,4 @@ def rows_of(
     """The row of a figure, and that of the CPU time it took either server."""
     pair, cpu = compared.median(figure), compared.cpu()
     yield make_row(name, pair.ours, unit, peer=(PEER, pair.peer), target=target)
-    yield make_row(f"{name}: CPU", cpu.ours, _CPU_UNIT, peer=(PEER, cpu.peer), target=cpu_target)
+    yield make_row(name + CPU, cpu.ours, _CPU_UNIT, peer=(PEER, cpu.peer), target=cpu_target)

@@ -86,17 +86,17 @@ def as_table(rows: Sequence[Row]) -> str:
 def _cells(row: Row) -> list[str]:
     return [
         row.name,
-        f"{_number(row.value)} {row.unit}",
+        f"{number(row.value)} {row.unit}",
         row.peer or "",
-        "" if row.peer_value is None else f"{_number(row.peer_value)} {row.unit}",
+        "" if row.peer_value is None else f"{number(row.peer_value)} {row.unit}",
         "" if row.ratio is None else f"{row.ratio:.2f}",
         row.target or "stated",
         {None: "", True: "yes", False: "NO"}[row.ok],
     ]
 
 
-def _number(value: float) -> str:
-    """A figure with three significant digits at least, and no exponent."""
+def number(value: float) -> str:
+    """A figure in words: three significant digits at least, and no exponent."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}" if value else "0"
