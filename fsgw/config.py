@@ -128,7 +128,7 @@ class NfsConfig:
     )
     connection_calls_max: int = setting(
         Whole(1, 65536),
-        128,
+        256,
         "Calls of one connection that are being worked on or wait for a flush.",
         limit="nothing more is read from the connection until one is answered.",
     )

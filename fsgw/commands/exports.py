@@ -6,32 +6,23 @@ The options of `add` and `set` are the keys of the file, made from their declara
 from __future__ import annotations
 
 import dataclasses
-import http.client
-import os
-import socket
 from collections.abc import Callable, Iterable
-from http import HTTPStatus
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from fsgw import exports_file, settings
-from fsgw.config import EXPORTS_NAME, SOCKET_NAME
+from fsgw import settings
 from fsgw.exports import DEFAULT, Export
 from fsgw.plain import Plain
 from fsgw.render import Lines, show, show_one, table
 from fsgw.session import Session, json_option
 from fsgw.settings import Choice, Flag, ListOf, Whole
-from store import directory
-from store.errors import InvalidArgument
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Keys that are lists take one item an option, which is named for the item.
 _ITEMS = {"branches": ("--branch", "PATTERN"), "clients": ("--client", "NETWORK")}
 _DEFAULT = settings.plain(DEFAULT[0])
-_GATEWAY_TIMEOUT_S = 60
 
 
 def _option(field: dataclasses.Field[Any]) -> Callable[[F], F]:
@@ -67,51 +58,6 @@ def _given(values: dict[str, Any]) -> dict[str, object]:
         for key, value in values.items()
         if value not in (None, ())
     }
-
-
-def _file(session: Session) -> Path:
-    """The store's file of exports. Raises NotAStore, WrongVersion."""
-    path = Path(session.path)
-    directory.identity(path)
-    return path / EXPORTS_NAME
-
-
-class _Gateway(http.client.HTTPConnection):
-    """A connection to the admin socket of a gateway."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("gateway", timeout=_GATEWAY_TIMEOUT_S)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect. Raises OSError."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(os.fspath(self._path))
-
-
-def apply(session: Session) -> bool:
-    """Have the gateway that has the store load the exports; whether one runs.
-
-    Raises InvalidArgument where it does not; the file is changed nevertheless.
-    """
-    gateway = _Gateway(Path(session.path) / SOCKET_NAME)
-    try:
-        gateway.connect()
-    except (FileNotFoundError, ConnectionRefusedError):
-        gateway.close()
-        return False
-    try:
-        gateway.request("POST", "/v1/exports/reload")
-        answer = gateway.getresponse()
-        said = answer.read().decode(errors="replace")
-    except (OSError, http.client.HTTPException) as error:
-        raise InvalidArgument(f"the gateway did not load the exports: {error}") from error
-    finally:
-        gateway.close()
-    if answer.status >= HTTPStatus.BAD_REQUEST:
-        raise InvalidArgument(f"the gateway did not load the exports: {said}")
-    return True
 
 
 @click.group()
@@ -151,13 +97,12 @@ def _rules(row: Plain) -> str:
 @click.pass_obj
 def list_exports(session: Session, as_json: bool) -> None:
     """List all exports, in the order in which they are asked."""
-    show(exports_file.listing(_file(session)), as_json, _lines)
+    with session.rows("exports.list") as rows:
+        show(rows, as_json, _lines)
 
 
-def _changed(session: Session, as_json: bool, word: str, row: Plain) -> None:
-    """Have the change applied, and answer."""
-    apply(session)
-    show_one(row, as_json, lambda row: f"{word} export {row['name'] or row['number']}")
+def _answer(row: Plain, as_json: bool, done: str) -> None:
+    show_one(row, as_json, lambda row: f"{done} export {row['name'] or row['number']}")
 
 
 @export.command("add")
@@ -167,8 +112,7 @@ def _changed(session: Session, as_json: bool, word: str, row: Plain) -> None:
 @click.pass_obj
 def add(session: Session, /, at: int | None, as_json: bool, **values: Any) -> None:
     """Add an export of the branches --branch to the clients --client."""
-    row = exports_file.add(_file(session), _given(values), at)
-    _changed(session, as_json, "added", row)
+    _answer(session.call("exports.add", values=_given(values), to=at), as_json, "added")
 
 
 @export.command("set")
@@ -189,8 +133,7 @@ def change(
 ) -> None:
     """Change the keys given of the export EXPORT."""
     given = {**dict.fromkeys(defaults), **_given(values)}
-    row = exports_file.change(_file(session), which, given)
-    _changed(session, as_json, "changed", row)
+    _answer(session.call("exports.set", which=which, values=given), as_json, "changed")
 
 
 @export.command("remove")
@@ -199,7 +142,7 @@ def change(
 @click.pass_obj
 def remove(session: Session, which: str, as_json: bool) -> None:
     """Remove the export EXPORT."""
-    _changed(session, as_json, "removed", exports_file.remove(_file(session), which))
+    _answer(session.call("exports.remove", which=which), as_json, "removed")
 
 
 @export.command("move")
@@ -209,12 +152,16 @@ def remove(session: Session, which: str, as_json: bool) -> None:
 @click.pass_obj
 def move(session: Session, which: str, to: int, as_json: bool) -> None:
     """Move the export EXPORT to the place NO of the list."""
-    _changed(session, as_json, "moved", exports_file.move(_file(session), which, to))
+    _answer(session.call("exports.move", which=which, to=to), as_json, "moved")
 
 
 @export.command("reload")
+@json_option
 @click.pass_obj
-def reload(session: Session) -> None:
-    """Check the file of exports, after changing it by hand, and have the gateway apply it."""
-    exports_file.listing(_file(session))
-    click.echo("reloaded" if apply(session) else "no problems found; no gateway runs")
+def reload(session: Session, as_json: bool) -> None:
+    """Check the file of exports, after changing it by hand, and have the gateway apply it.
+
+    Lists the exports. Where they are wrong, a gateway that runs keeps those that it has.
+    """
+    with session.rows("exports.reload") as rows:
+        show(rows, as_json, _lines)

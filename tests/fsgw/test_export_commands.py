@@ -1,11 +1,9 @@
-"""`fsgw export` and `fsgw config`: on the file alone, and with a gateway that is told."""
+"""`fsgw export` and `fsgw config` on a store that no gateway has."""
 
 from __future__ import annotations
 
 import json
 import os
-import socket
-import threading
 from pathlib import Path
 
 import click
@@ -16,7 +14,7 @@ from fsgw import config as configuration
 from fsgw import exports
 from fsgw.commands import config as config_commands
 from fsgw.commands import exports as export_commands
-from fsgw.config import EXPORTS_NAME, SOCKET_NAME
+from fsgw.config import EXPORTS_NAME
 from fsgw.exports import Export
 from fsgw.session import Commands, Session
 from store import directory
@@ -81,7 +79,7 @@ def test_list_add_set_move_remove(run: Exporting) -> None:
         " 1  lab      vm-* main  10.0.0.0/8           ro snapshots=listed",
         " 2  default  *          127.0.0.0/8 ::1/128  rw",
     ]
-    assert run.lines("export", "reload") == ["no problems found; no gateway runs"]
+    assert run.lines("export", "reload") == run.lines("export", "list")
 
 
 def test_json_is_what_the_functions_return(run: Exporting) -> None:
@@ -119,58 +117,6 @@ def test_a_directory_that_is_no_store(tmp_path: Path) -> None:
 def test_reload_checks_the_file(run: Exporting) -> None:
     (run.path / EXPORTS_NAME).write_text("[[export]]\nbranches = 1")
     assert "clients is missing" in run("export", "reload", code=3).stderr
-
-
-# --- a gateway is told ------------------------------------------------------------------------
-
-
-class Listener:
-    """A socket that takes one request and gives one answer."""
-
-    def __init__(self, path: Path, answer: bytes) -> None:
-        self.request = b""
-        self._answer = answer
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.bind(os.fspath(path))
-        self._socket.listen()
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        connection, _ = self._socket.accept()
-        with connection:
-            while b"\r\n\r\n" not in self.request:
-                self.request += connection.recv(65536)
-            connection.sendall(self._answer)
-
-    def close(self) -> None:
-        """Wait until the request was answered."""
-        self._thread.join()
-        self._socket.close()
-
-
-def test_a_gateway_loads_each_change(run: Exporting) -> None:
-    gateway = Listener(run.path / SOCKET_NAME, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-    run("export", "add", *LAB, "--name", "lab")
-    gateway.close()
-    assert gateway.request.startswith(b"POST /v1/exports/reload HTTP/1.1\r\n")
-    assert "lab" in (run.path / EXPORTS_NAME).read_text()
-
-
-@pytest.mark.parametrize(
-    "answer", [b"HTTP/1.1 400 Bad Request\r\nContent-Length: 3\r\n\r\nno!", b"garbage\r\n\r\n", b""]
-)
-def test_a_gateway_that_does_not_is_reported(run: Exporting, answer: bytes) -> None:
-    gateway = Listener(run.path / SOCKET_NAME, answer)
-    done = run("export", "reload", code=3)
-    gateway.close()
-    assert "the gateway did not load the exports" in done.stderr
-
-
-def test_the_socket_of_a_dead_gateway_does_not_matter(run: Exporting) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as dead:
-        dead.bind(os.fspath(run.path / SOCKET_NAME))
-    run("export", "add", *LAB)
 
 
 # --- fsgw config ------------------------------------------------------------------------------
