@@ -8,6 +8,7 @@ where a target was missed, 2 for a wrong command line.
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import signal
 import sys
@@ -75,6 +76,8 @@ def main() -> int:
         Bench(Path(scratch), quick=arguments.quick, profile=profile) as bench,
     ):
         bench.say(f"Linux {platform.release()}, Python {platform.python_version()}, in {scratch}")
+        load = os.getloadavg()[0]
+        bench.say(f"load average {load:.1f} on {os.cpu_count()} cores{' (!)' * (load > 1)}")
         rows = _measure(bench, measures, json=arguments.json)
         bench.say(f"done in {time.monotonic() - started:.0f} s")
     if not arguments.json:
