@@ -80,12 +80,20 @@ class Client:
         port: int = 700,
     ) -> None:
         self.gateway = gateway
-        self.peer = Peer(address, port)
         self.credential = auth_sys(uid, gid, groups)
+        self._address = address
+        self.reconnect(port)
 
     def reconnect(self, port: int = 701) -> None:
         """Go on over another connection."""
-        self.peer = Peer(self.peer.address, port)
+        self._peer, self._run = Peer(self._address, port), self.gateway.run
+
+    @property
+    def peer(self) -> Peer:
+        """The connection; a gateway that started again has another one."""
+        if self._run != self.gateway.run:
+            self.reconnect(self._peer.port)
+        return self._peer
 
     def send(self, message: bytes) -> list[bytes]:
         """Send a call; the replies that it got, which are to grow by more if it has to wait."""

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hypothesis import settings
+
 from fsgw.realm import Realm
 from nfs import nfs3
 from nfs.dispatch import Dispatcher
@@ -26,6 +28,9 @@ START_NS = 1_600_000_000 * 10**9
 BLOCK_BYTES = 8192
 # What clients may do where a test does not say: everything, as the superuser too.
 OPEN = Rule(squash=Squash.NONE)
+
+# For properties of which each example has a store of its own.
+fewer = settings(max_examples=max(settings().max_examples // 4, 10))
 
 _MEMORY = Path("/dev/shm")
 
@@ -106,9 +111,11 @@ class Gateway:
         self.clock = Clock()
         self._options = (options or Options())._replace(clock=self.clock)
         self.exports = FakeExports()
+        self.run = 0
         self._open()
 
     def _open(self) -> None:
+        self.run += 1
         self.store = Store.open(self.path, self._options)
         self.realm = Realm(self.store, self.exports, KEY)  # type: ignore[arg-type]
         self.door = Door(self.realm)
