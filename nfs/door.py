@@ -12,13 +12,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from nfs import attributes
+from nfs.buffers import Buffers
 from nfs.exported import Exported, Realm
 from nfs.handle import BadHandle
 from nfs.nfs3_types import nfsstat3
 from nfs.program import Again, Call
-from nfs.status import ForgedHandle, OtherVolume, status
+from nfs.status import FAILURES, ForgedHandle, OtherVolume, status
 from store import snapdir
-from store.errors import Busy, Exists, InvalidName, NotPermitted, ReadOnly, Stale, StoreError
+from store.errors import Busy, Exists, InvalidName, NotPermitted, ReadOnly, Stale
 from store.types import Change
 
 OK = nfsstat3.OK
@@ -46,6 +47,7 @@ class Door:
         self.realm = realm
         self.limits = limits or Limits()
         self.verifier = secrets.token_bytes(8)
+        self.buffers = Buffers(self.limits.read_bytes_max)
         self.handles = realm.handles
 
     def open(self, call: Call, handle: bytes) -> tuple[Exported, int]:
@@ -131,7 +133,7 @@ class Door:
         try:
             exported, ino = self.open(call, handle)
             return attributes.post_op(exported.tree.getattr(ino), exported.fsid)
-        except StoreError:
+        except FAILURES:
             return attributes.NO_ATTRIBUTES
 
     def unchanged(self, call: Call, handle: bytes) -> bytes:
@@ -139,7 +141,7 @@ class Door:
         try:
             exported, ino = self.open(call, handle)
             inode = exported.tree.getattr(ino)
-        except StoreError:
+        except FAILURES:
             return attributes.NO_WCC
         return attributes.wcc(Change(inode, inode), exported.fsid)
 
@@ -163,7 +165,7 @@ def answering(door: Door, act: Act, fail: Fail) -> Callable[[Call, Any], Any]:
                 return Again
             call.keep = False
             return status(error), fail(door, call, arguments)
-        except StoreError as error:
+        except FAILURES as error:
             return status(error), fail(door, call, arguments)
 
     return handler

@@ -109,7 +109,7 @@ def read3(door: Door, call: Call, arguments: READ3args) -> Result | Later:
     """RFC 1813 3.3.6. Data that the page cache has is read at once, other by another thread."""
     exported, ino = door.open(call, arguments.file)
     count = min(arguments.count_, door.limits.read_bytes_max)
-    job = _begin_read(exported, exported.caller(call.caller), ino, arguments.offset, count)
+    job = _begin_read(door, exported, exported.caller(call.caller), ino, arguments.offset, count)
     if job.run_cached():
         return _read(exported, job.finish())
 
@@ -122,17 +122,19 @@ def read3(door: Door, call: Call, arguments: READ3args) -> Result | Later:
     return Later(job.run, finish)
 
 
-def _begin_read(exported: Exported, who: Caller, ino: int, offset: int, count: int) -> ReadJob:
+def _begin_read(
+    door: Door, exported: Exported, who: Caller, ino: int, offset: int, count: int
+) -> ReadJob:
     """A read by whoever may read, or execute: the client reads a program in order to run it."""
-    tree = exported.tree
+    tree, take = exported.tree, door.buffers.take
     if offset > FILE_BYTES_MAX:
         offset, count = FILE_BYTES_MAX, 0  # past the end of any file (RFC 1813 3.3.6)
     try:
-        return tree.begin_read(who, ino, offset, count)
+        return tree.begin_read(who, ino, offset, count, take)
     except AccessDenied:
         if tree.access(who, ino, X_OK) != X_OK:
             raise
-        return tree.begin_read(None, ino, offset, count)
+        return tree.begin_read(None, ino, offset, count, take)
 
 
 def _read(exported: Exported, done: Data) -> Result:

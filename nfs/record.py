@@ -13,8 +13,8 @@ LAST = 0x8000_0000
 _MARK = struct.Struct("!I")
 # What is read from a connection at once: a few small calls, or a part of a large one.
 READ_BYTES = 64 * 1024
-# Memory for a long record grows by this factor each time that it is full: who announces much and
-# sends little holds little, and who sends all has it copied by a third at most.
+# Memory for a long record grows by this factor each time that it is full, up to the longest that
+# came whole on this connection: who announces much and sends little holds little.
 GROWTH = 4
 
 
@@ -43,6 +43,7 @@ class RecordReader:
         self._bytes_max = bytes_max
         self._buffer = bytearray(READ_BYTES)
         self._start = self._end = 0
+        self._longest_bytes = 0
         self._parts: list[memoryview] = []
         self._parts_bytes = 0
 
@@ -70,11 +71,14 @@ class RecordReader:
                 raise RecordTooLong(f"a record of more than {self._bytes_max} bytes")
             if self._end - self._start - 4 < length:
                 if self._end == len(self._buffer):
-                    self._move(min(length + 4, GROWTH * (self._end - self._start)))
+                    known = max(self._longest_bytes, GROWTH * (self._end - self._start))
+                    self._move(min(length + 4, known))
                 return None
             start = self._start + 4
             part = memoryview(self._buffer)[start : start + length].toreadonly()
             self._start = start + length
+            if length >= self._longest_bytes:
+                self._longest_bytes = length + 4
             if word & LAST and not self._parts:
                 return part
             self._parts.append(part)

@@ -9,7 +9,35 @@ from nfs.nfs3_types import nfsstat3
 from store import errors
 from store.errors import StoreError
 
-STATUS: dict[type[StoreError], nfsstat3] = {
+
+class Refusal(Exception):
+    """What NFS itself refuses, before the store is asked; never raised itself."""
+
+
+class BadType(Refusal):
+    """MKNOD of a type that it does not make (RFC 1813 3.3.11)."""
+
+
+class TooSmall(Refusal):
+    """A directory entry that does not fit where the client wants it (RFC 1813 3.3.16)."""
+
+
+class ForgedHandle(Refusal):
+    """A file handle that was never given out (RFC 1813 2.6)."""
+
+
+class OtherVolume(Refusal):
+    """A call that would reach from one volume into another (RFC 1813 3.3.14)."""
+
+
+Failure = StoreError | Refusal
+FAILURES = (StoreError, Refusal)
+
+STATUS: dict[type[Failure], nfsstat3] = {
+    BadType: nfsstat3.BADTYPE,
+    TooSmall: nfsstat3.TOOSMALL,
+    ForgedHandle: nfsstat3.BADHANDLE,
+    OtherVolume: nfsstat3.XDEV,
     errors.NotFound: nfsstat3.NOENT,
     errors.Exists: nfsstat3.EXIST,
     errors.NotDirectory: nfsstat3.NOTDIR,
@@ -45,30 +73,6 @@ STATUS: dict[type[StoreError], nfsstat3] = {
 }
 
 
-class BadType(StoreError):
-    """MKNOD of a type that it does not make (RFC 1813 3.3.11)."""
-
-
-class TooSmall(StoreError):
-    """A directory entry that does not fit where the client wants it (RFC 1813 3.3.16)."""
-
-
-class ForgedHandle(StoreError):
-    """A file handle that was never given out (RFC 1813 2.6)."""
-
-
-class OtherVolume(StoreError):
-    """A call that would reach from one volume into another (RFC 1813 3.3.14)."""
-
-
-STATUS |= {
-    BadType: nfsstat3.BADTYPE,
-    TooSmall: nfsstat3.TOOSMALL,
-    ForgedHandle: nfsstat3.BADHANDLE,
-    OtherVolume: nfsstat3.XDEV,
-}
-
-
-def status(error: StoreError) -> nfsstat3:
-    """The status of an error."""
+def status(error: Failure) -> nfsstat3:
+    """The status of what went wrong."""
     return STATUS[type(error)]

@@ -9,7 +9,7 @@ not depend on when anything was stored.
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from store import access, records
 from store.errors import FileTooBig, InvalidArgument, IsDirectory
@@ -57,20 +57,33 @@ class Content(Renaming):
         job.run()
         return job.finish()
 
-    def begin_read(self, who: Caller | None, ino: int, offset: int, count: int) -> ReadJob:
-        """A read as of now, whose I/O may run on another thread. Raises as `read`."""
+    def begin_read(
+        self,
+        who: Caller | None,
+        ino: int,
+        offset: int,
+        count: int,
+        take: Callable[[int], memoryview] | None = None,
+    ) -> ReadJob:
+        """A read as of now, whose I/O may run on another thread. Raises as `read`.
+
+        `take(length)` gives the memory to read into, whatever it holds; fresh memory without.
+        """
         inode = regular(self._inodes.get(ino) or self.getattr(ino))
         if who is not None and who.uid != inode.uid:
             access.require(inode, who, R_OK)
         if offset < 0 or count < 0:
             raise InvalidArgument(f"{count} bytes at offset {offset}")
         stop = min(offset + count, inode.size)
-        packs = self._ground.objects.packs
 
         def plan() -> ReadPlan:
             return self._plan(ino, offset, stop)
 
-        return ReadJob(inode, stop >= inode.size, plan() if offset < stop else None, packs, plan)
+        objects = self._ground.objects
+        if offset >= stop:
+            return ReadJob(inode, stop >= inode.size, None, objects, plan, None)
+        out = None if take is None else take(stop - offset)
+        return ReadJob(inode, stop >= inode.size, plan(), objects, plan, out)
 
     def _bytes(self, ino: int, offset: int, stop: int) -> bytearray:
         """The bytes offset <= i < stop of a file, holes as zeros; not limited by its size."""
@@ -81,7 +94,7 @@ class Content(Renaming):
         block_bytes, objects = self._block_bytes, self._ground.objects
         first, last = offset // block_bytes, (stop + block_bytes - 1) // block_bytes
         extents, pages = self._chain.data(ino, first, last, self._pages_per_block)
-        plan = ReadPlan(stop - offset, [], [], [])
+        plan = ReadPlan(stop - offset, [], [], [], [])
         for block in sorted(extents):
             value = extents[block]
             start = block * block_bytes
@@ -96,6 +109,10 @@ class Content(Renaming):
             if at >= 0 and start + length <= stop:
                 plan.whole.append(Chunk(oid, location, at, 0, length))
             elif max(start, offset) < min(start + length, stop):
+                known = objects.chunks.get(oid)
+                if known is not None:
+                    _lay(plan, known, start, offset, stop)
+                    continue
                 skip, upper = max(0, -at), min(length, stop - start)
                 plan.parts.append(Chunk(oid, location, at + skip, skip, upper))
         for page, data in pages.items():

@@ -42,7 +42,8 @@ class Options(NamedTuple):
 
     dirty_bytes_max: changes in memory; beyond it a checkpoint is due, beyond twice it changes
     raise Busy. journal_bytes_max: journal since the last checkpoint, which bounds what opening
-    after a crash does again. node_cache_bytes: decoded map nodes. inode_cache_entries: inodes, and
+    after a crash does again. node_cache_bytes: decoded map nodes. chunk_cache_bytes:
+    data that was read in small pieces. inode_cache_entries: inodes, and
     as many names, of all trees together (some 1.2 KB each pair). layer_rows_max: a live layer that
     was given more rows than that is frozen and sealed, as if for a snapshot. clock: the time in ns.
     """
@@ -50,6 +51,7 @@ class Options(NamedTuple):
     dirty_bytes_max: int = 64 * 1024 * 1024
     journal_bytes_max: int = 128 * 1024 * 1024
     node_cache_bytes: int = 64 * 1024 * 1024
+    chunk_cache_bytes: int = 256 * 1024 * 1024
     inode_cache_entries: int = 200_000
     layer_rows_max: int = 2_000_000
     clock: Callable[[], int] = time.time_ns
@@ -83,7 +85,7 @@ class Engine:
         self._tables: dict[tuple[int, bytes], bytes | None] = {}
         self._tables_fresh: dict[tuple[int, bytes], bytes | None] = {}
         self._objects_fresh: dict[bytes, Location | None] = {}
-        self._last_ns = 0
+        self.last_ns = 0  # the last time given
         self._room_bytes = 0
         try:
             self._open(options)
@@ -107,7 +109,11 @@ class Engine:
         self.index = Index()
         self.views = Views(self.index, self.packs, self.database)
         self.objects = ObjectReader(
-            self.index, self.packs.reader, self.reader, options.node_cache_bytes
+            self.index,
+            self.packs.reader,
+            self.reader,
+            options.node_cache_bytes,
+            chunk_cache_bytes=options.chunk_cache_bytes,
         )
         self.nodes = self.objects
         number = int.from_bytes
@@ -181,9 +187,9 @@ class Engine:
         """The clock's time in ns, or just after the last time given, whichever is later."""
         self.disposal.step(8)  # as many entries as one change puts into memtables
         now = self.options.clock()
-        if now <= self._last_ns:
-            now = self._last_ns + 1
-        self._last_ns = now
+        if now <= self.last_ns:
+            now = self.last_ns + 1
+        self.last_ns = now
         return now
 
     def disk_bytes(self) -> tuple[int, int]:

@@ -23,7 +23,7 @@ class Identities:
 
     @property
     def changed_ns(self) -> int:
-        """When a branch or snapshot last came or went, or the store was opened; ns."""
+        """When a branch or snapshot last came or went; ns, 0: not since the store was opened."""
         return self._history.refs.changed_ns
 
     def branch(self, name: str) -> int:

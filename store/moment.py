@@ -65,7 +65,7 @@ class _Past(Engine):
         if engine.flushing is not None:
             self.garbage |= engine.flushing.garbage
         self._tables, self._tables_fresh = {}, {}
-        self._last_ns = engine._last_ns
+        self.last_ns = engine.last_ns
         self._next_ino, self._next_id = engine._next_ino, engine._next_id
         self.database, self.journal = engine.database, engine.journal
         self.reader = engine.database.reader()

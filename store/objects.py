@@ -17,6 +17,7 @@ from pathlib import Path
 from store import database as db
 from store import disk, node, objectid
 from store.cache import Budget, GenerationCache
+from store.chunkcache import ChunkCache
 from store.disposal import Disposal
 from store.errors import Damaged, StorageFailure, WrongVersion
 from store.memtable import Buffer
@@ -95,9 +96,11 @@ class ObjectReader:
         reader: db.Reader,
         node_cache_bytes: int,
         *,
+        chunk_cache_bytes: int = 0,
         beside: bool = False,
     ) -> None:
         """`beside`: for a thread beside the main one, which commits meanwhile."""
+        self.chunks = ChunkCache(chunk_cache_bytes)
         self._index, self.packs, self.reader, self._beside = index, packs, reader, beside
         self._nodes: GenerationCache[bytes, node.Node] = GenerationCache(
             Budget(node_cache_bytes // 2, Disposal())

@@ -7,13 +7,16 @@ chunk that GC moved meanwhile is looked for again when the read is finished.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from store.errors import Damaged, StoreError
 from store.memtable import Buffer
 from store.pack import Location
 from store.pack_reader import CACHED, NotCached, PackReader
 from store.types import Data, Inode
+
+if TYPE_CHECKING:
+    from store.objects import ObjectReader
 
 
 class Piece(NamedTuple):
@@ -36,74 +39,94 @@ class Chunk(NamedTuple):
 
 
 class ReadPlan(NamedTuple):
-    """What a range of a file is made of: whole chunks, parts of others, and pieces over them."""
+    """What a range of a file is made of: whole chunks, parts of others, and pieces over them.
+
+    `fetched` is what parts were taken from, for the cache.
+    """
 
     length: int
     whole: list[Chunk]
     parts: list[Chunk]
     pieces: list[Piece]
+    fetched: list[tuple[bytes, bytes]]
 
-    def fetch(self, packs: PackReader, flags: int = 0) -> bytearray:
-        """The bytes; holes are zeros. Any thread. Raises Damaged, StorageFailure; with CACHED,
-        NotCached where the disk would have to be waited for."""
+    def fetch(self, packs: PackReader) -> bytearray:
+        """The bytes; holes are zeros. Any thread. Raises Damaged, StorageFailure."""
         out = bytearray(self.length)
-        view = memoryview(out)
+        self._fetch(packs, memoryview(out), 0)
+        return out
+
+    def fetch_into(self, packs: PackReader, out: memoryview, flags: int) -> None:
+        """The same into memory that may hold anything. With CACHED, raises NotCached where the
+        disk would have to be waited for."""
+        if sum(chunk.stop - chunk.start for chunk in self.whole) < self.length:
+            out[:] = bytes(self.length)  # nothing old must show where nothing covers it
+        self._fetch(packs, out, flags)
+
+    def _fetch(self, packs: PackReader, out: memoryview, flags: int) -> None:
         if self.whole:
             packs.read_many(
                 [(chunk.oid, chunk.location) for chunk in self.whole],
-                [view[chunk.at : chunk.at + chunk.stop] for chunk in self.whole],
+                [out[chunk.at : chunk.at + chunk.stop] for chunk in self.whole],
                 flags,
             )
         for oid, location, at, start, stop in self.parts:
-            view[at : at + stop - start] = memoryview(packs.read(oid, location, flags))[start:stop]
+            chunk = packs.read(oid, location, flags)
+            out[at : at + stop - start] = memoryview(chunk)[start:stop]
+            self.fetched.append((oid, chunk))
         for data, at, start, stop in self.pieces:
-            view[at : at + stop - start] = data[start:stop]
-        return out
+            out[at : at + stop - start] = data[start:stop]
 
 
 class ReadJob:
     """One read under way. `run` on any thread, then `finish` on the main thread."""
 
-    __slots__ = ("_again", "_data", "_eof", "_error", "_inode", "_packs", "_plan")
+    __slots__ = ("_again", "_data", "_eof", "_error", "_inode", "_objects", "_out", "_plan")
 
     def __init__(
         self,
         inode: Inode,
         eof: bool,
         plan: ReadPlan | None,
-        packs: PackReader,
+        objects: ObjectReader,
         again: Callable[[], ReadPlan],
+        out: memoryview | None,
     ) -> None:
-        self._inode, self._eof, self._plan, self._packs = inode, eof, plan, packs
-        self._again = again
-        self._data: bytes | bytearray = b""
+        self._inode, self._eof, self._plan, self._objects = inode, eof, plan, objects
+        self._again, self._out = again, out
+        self._data: bytes | bytearray | memoryview = b""
         self._error: StoreError | None = None
 
     def run(self) -> None:
         """Get the bytes. Does not raise: `finish` does."""
-        if self._plan is None:
-            return
-        try:
-            self._data = self._plan.fetch(self._packs)
-        except StoreError as error:
-            self._error = error
+        self._run(0)
 
     def run_cached(self) -> bool:
         """Get the bytes if that takes no waiting for the disk; says whether `run` need not be."""
-        if self._plan is None:
-            return True
         try:
-            self._data = self._plan.fetch(self._packs, CACHED)
+            self._run(CACHED)
         except NotCached:
             return False
+        return True
+
+    def _run(self, flags: int) -> None:
+        plan, packs = self._plan, self._objects.packs
+        if plan is None:
+            return
+        out = self._out or memoryview(bytearray(plan.length))
+        try:
+            plan.fetch_into(packs, out, flags)
+            self._data = out
         except StoreError as error:
             self._error = error
-        return True
 
     def finish(self) -> Data:
         """The result. Raises Damaged, StorageFailure."""
         if isinstance(self._error, Damaged):
-            self._data = self._again().fetch(self._packs)
+            self._data = self._again().fetch(self._objects.packs)
         elif self._error is not None:
             raise self._error
+        if self._plan is not None:
+            for oid, data in self._plan.fetched:
+                self._objects.chunks.put(oid, data)
         return Data(self._data, self._eof, self._inode)

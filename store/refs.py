@@ -46,8 +46,8 @@ class Refs:
         self._values = {key.decode(): value for key, value in engine.reader.all(db.REFS)}
         # Moves with every change: what was found out by way of refs may not hold any more.
         self.version = 0
-        # When a name last came, went, or (at the latest) when the store was opened.
-        self.changed_ns = engine.now()
+        # When a name last came or went since the store was opened; 0: none did.
+        self.changed_ns = 0
 
     def get(self, name: str) -> bytes | None:
         """A ref's value, None if there is none."""
@@ -68,7 +68,7 @@ class Refs:
             raise RefConflict(f"{name} was changed by someone else")
         self.version += 1
         if expected is None or value is None:
-            self.changed_ns = self._engine.now()
+            self.changed_ns = max(self._engine.last_ns, self.changed_ns + 1)
         if value is None:
             self._values.pop(name, None)
         else:

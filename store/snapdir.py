@@ -80,9 +80,11 @@ class SnapshotDirectory:
         if ino != INO:
             raise Stale(f"inode {ino} is not here")
         top = self._tree.getattr(self._tree.root)
-        count = len(self._all())
+        snapshots = self._all()
+        count = len(snapshots)
         mode = stat.S_IFDIR | (0o555 if self.read_only else 0o755)
-        time = self._store.ids.changed_ns
+        known = (info.author.time_ns for info in snapshots)
+        time = max(self._store.ids.changed_ns, top.btime_ns, *known)
         return Inode(
             INO,
             mode,

@@ -51,7 +51,7 @@ def test_contiguous_records_take_one_system_call(
     reader, calls = PackReader(str(tmp_path)), [0]
     real = os.preadv
 
-    def counted(fd: int, buffers: list[memoryview], offset: int) -> int:
+    def counted(fd: int, buffers: list[memoryview], offset: int, flags: int = 0) -> int:
         calls[0] += 1
         return real(fd, buffers, offset)
 
