@@ -66,6 +66,12 @@ class StoreConfig:
         "Memory for decoded nodes of the store's maps.",
         limit="the least recently used are dropped.",
     )
+    chunk_cache_bytes: int = setting(
+        Whole(MIB, 64 * GIB, "bytes"),
+        _DEFAULTS.chunk_cache_bytes,
+        "Memory for data that was read in small pieces.",
+        limit="the least recently used are dropped.",
+    )
     inode_cache_entries: int = setting(
         Whole(1000, 1_000_000_000),
         _DEFAULTS.inode_cache_entries,
