@@ -13,7 +13,7 @@ from tests.system.gateway import Gateway
 from tests.system.images import Image, missing, test_image
 from tests.system.vm import Vm
 
-# Rules for branches by the first part of their names; the last is for all others.
+# Rules for branches by the first part of their names.
 EXPORTS = """
 [[export]]
 branches = ["elsewhere-*"]
@@ -56,7 +56,7 @@ squash = "none"
 snapshots = "off"
 
 [[export]]
-branches = ["*"]
+branches = ["vm-*"]
 clients = ["127.0.0.0/8"]
 squash = "none"
 """

@@ -85,7 +85,7 @@ def test_a_vm_boots_breaks_its_system_and_boots_again(booted_from: Gateway) -> N
         # Work as on a disk: a user, packages' files and database.
         vm.run("useradd --create-home ann && su ann -c 'echo mine >~/file' && dpkg --audit && sync")
         gateway.fsgw("snapshot", "create", "vm1", "--name", "good")
-        assert vm.run("ls /.snapshots") == "good\ninstalled"
+        assert vm.run("ls /.snapshots") == "good"
         vm.run("rm -rf /etc /usr/lib/systemd && sync")
         assert "No such file" in vm.fails("ls /etc")
     with Vm(boot_image(), append=kernel_arguments(gateway, "vm1")) as vm:
@@ -111,4 +111,4 @@ def test_two_vms_boot_from_two_forks_at_once(booted_from: Gateway) -> None:
         gateway.fsgw("rollback", "left", "debian@installed")
         assert "No such file" in left.fails("cat /etc/which")
         assert right.run("cat /etc/which") == "right"
-    assert gateway.fsgw("ls", "debian/root") == ""
+    assert "which" not in gateway.fsgw("ls", "debian/etc").split()

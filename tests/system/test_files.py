@@ -72,7 +72,7 @@ def test_a_tree_that_the_vm_wrote_can_be_restored(
 def test_a_big_file_is_the_same_after_a_new_mount(vm: Vm, gateway: Gateway, disk: str) -> None:
     summed = vm.run(
         "mkfifo /run/copy; md5sum /run/copy >/run/sum &"
-        "dd if=/dev/urandom bs=1M count=112 2>/dev/null | tee /run/copy >/mnt/big;"
+        "dd if=/dev/urandom bs=1M count=100 2>/dev/null | tee /run/copy >/mnt/big;"
         "wait; rm /run/copy; cut -d ' ' -f 1 /run/sum"
     )
     remount(vm, gateway, disk)
@@ -170,8 +170,8 @@ def test_space_is_told_and_quotas_hold(vm: Vm, gateway: Gateway, disk: str) -> N
     total, used, left = map(int, vm.run("df -kP /mnt | tail -n 1").split()[1:4])
     assert total >= used + left > 0
     assert vm.run("stat -f -c %l /mnt") == "255"
-    gateway.fsgw("quota", disk, "--bytes-max", str(8 << 20))
+    gateway.fsgw("quota", disk, "--bytes", str(8 << 20))
     said = vm.fails("dd if=/dev/zero of=/mnt/file bs=1M count=16 conv=fsync")
     assert "quota exceeded" in said.lower()
-    gateway.fsgw("quota", disk, "--bytes-max", str(64 << 20))
+    gateway.fsgw("quota", disk, "--bytes", str(64 << 20))
     vm.run("dd if=/dev/zero of=/mnt/file bs=1M count=16 conv=fsync")
