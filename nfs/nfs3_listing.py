@@ -55,6 +55,7 @@ def readdir3(door: Door, call: Call, arguments: READDIR3args) -> Result:
     who = exported.caller(call.caller)
     room = min(arguments.count_, LISTING_BYTES_MAX) - _AROUND_BYTES
     entries, eof = _entries(exported, who, ino, arguments.cookie, room // _LEAST_BYTES)
+    _check_room(room)
     parts: list[bytes] = []
     for name, number, _, cookie in entries:
         length = len(name)
@@ -80,6 +81,7 @@ def readdirplus3(door: Door, call: Call, arguments: READDIRPLUS3args) -> Result:
     entries, eof = _entries(exported, who, ino, arguments.cookie, count)
     find, make, prefix = tree.getattr, door.handles.make, exported.prefix
     crossing = isinstance(tree, SnapshotDirectory)
+    _check_room(room)
     parts: list[bytes] = []
     for name, number, _, cookie in entries:
         length = len(name)
@@ -103,6 +105,12 @@ def readdirplus3(door: Door, call: Call, arguments: READDIRPLUS3args) -> Result:
     parts.append(_END[eof])
     around = post_op(find(ino), fsid)
     return OK, READDIRPLUS3resok(around, COOKIE_VERIFIER, b"".join(parts))
+
+
+def _check_room(room: int) -> None:
+    """Raise TooSmall where not even an empty page fits."""
+    if room < 0:
+        raise TooSmall(f"a page without entries is {_AROUND_BYTES} bytes")
 
 
 def _entries(

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from hypothesis import settings
 
@@ -29,10 +30,15 @@ BLOCK_BYTES = 8192
 # What clients may do where a test does not say: everything, as the superuser too.
 OPEN = Rule(squash=Squash.NONE)
 
-# For properties of which each example has a store of its own.
-fewer = settings(max_examples=max(settings().max_examples // 4, 10))
-
 _MEMORY = Path("/dev/shm")
+
+
+_Test = TypeVar("_Test", bound=Callable[..., None])
+
+
+def fewer(test: _Test) -> _Test:
+    """Fewer examples, for properties of which each example has a store of its own."""
+    return settings(max_examples=max(settings().max_examples // 4, 10))(test)
 
 
 class Clock:
