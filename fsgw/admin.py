@@ -1,63 +1,69 @@
-"""The administrator's operations: an open store and plain arguments in, plain data out.
+"""The administrator's operations: a store and plain arguments in, plain data out.
 
-Here is what can be done, with no word on how it is asked for or shown; the command line is one
-door to it. Each operation is one or a few atomic steps of the store. Those that change something
-are durable after the next flush of the store, which is the caller's to make before it answers;
-`import_tree` makes its own. Store errors pass through. Keys of the data: `fsgw.plain`.
+Here is what can be done, with no word on how it is asked for or shown; `fsgw.operations` is the
+list of it. Those that change something are durable after the next flush of the store, which is
+the caller's to make before it answers. Store errors pass through. Keys of the data: `fsgw.plain`.
+
+How long an operation may take decides its form, so that a gateway can run it beside its clients:
+a function is done in one short step; a generator in short steps, of which it yields each row (or
+None where it only pauses), `fsgw.steps`, jobs, or reads; and one on a `ReadStore` may be given a
+moment of the store, on another thread. `progress` hears of work done and, where known, in all.
 """
 
 from __future__ import annotations
 
+import heapq
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 
 from fsgw import plain
-from fsgw.importer import Rules, import_directory
-from fsgw.localfs import PIECE_BYTES
-from fsgw.paths import entries_of, split_ref
+from fsgw.importer import Importer, Rules
+from fsgw.localfs import PIECE_BYTES, count_units
+from fsgw.paths import PAGE_ENTRIES, entries_of, split_ref
 from fsgw.plain import Plain
 from fsgw.restorer import restore_directory
-from store import checking, errors
-from store.gc import Result
-from store.store import Store
+from fsgw.steps import Steps, beside
+from store import errors
+from store.gc import Plan, Result
+from store.reading import ReadJob
+from store.readstore import ReadStore
+from store.store import Job, Store
 from store.tree import Tree
-from store.types import ROOT, BranchInfo, Inode, Quota, Who
+from store.types import PAGE_BYTES, ROOT, Data, DirEntry, Inode, Quota, Who
 
-Advance = Callable[[int], None]
+Progress = Callable[[int, int | None], None]
 
 # --- branches ---------------------------------------------------------------------------------
 
 
-def _branch_info(store: Store, name: str) -> BranchInfo:
-    for info in store.branches():
-        if info.name == name:
-            return info
-    raise errors.UnknownRef(f"no branch is called {name!r}")
-
-
 def branches(store: Store) -> list[Plain]:
     """All branches, by name."""
-    return [plain.branch(info) for info in sorted(store.branches())]
+    return [plain.branch(info) for info in store.branches()]
+
+
+def branch(store: Store, branch: str) -> Plain:
+    """One branch."""
+    return plain.branch(store.branch(branch))
 
 
 def create_branch(store: Store, name: str) -> Plain:
     """A new, empty branch."""
-    store.create_branch(name)
-    return plain.branch(_branch_info(store, name))
+    return plain.branch(store.create_branch(name))
 
 
-def delete_branch(store: Store, name: str) -> None:
+def delete_branch(store: Store, branch: str) -> None:
     """Delete a branch with its snapshots; what only they held is freed by the next GC."""
-    store.delete_branch(name)
+    store.delete_branch(branch)
 
 
-def rename_branch(store: Store, old: str, new: str) -> Plain:
+def rename_branch(store: Store, branch: str, name: str) -> Plain:
     """Give a branch another name; its snapshots go with it."""
-    store.rename_branch(old, new)
-    return plain.branch(_branch_info(store, new))
+    store.rename_branch(branch, name)
+    return plain.branch(store.branch(name))
 
 
 def fork(store: Store, source: str, name: str) -> Plain:
@@ -65,43 +71,44 @@ def fork(store: Store, source: str, name: str) -> Plain:
     return plain.branch(store.fork(source, name))
 
 
-def quota(store: Store, name: str, bytes_max: int | None, inodes_max: int | None) -> Plain:
+def quota(store: Store, branch: str) -> Plain:
+    """A branch's usage and limits."""
+    info = store.branch(branch)
+    return {"name": branch, **plain.quota(info.usage, info.quota)}
+
+
+def set_quota(store: Store, branch: str, bytes_max: int | None, inodes_max: int | None) -> Plain:
     """Set the limits given (0: none), keep those that are None; the branch's usage and limits."""
-    info = _branch_info(store, name)
-    limits = info.quota
+    limits = store.branch(branch).quota
     if bytes_max is not None:
         limits = limits._replace(bytes_max=bytes_max)
     if inodes_max is not None:
         limits = limits._replace(inodes_max=inodes_max)
-    if limits != info.quota:
-        store.set_quota(name, Quota(*limits))
-    return {"name": name, **plain.quota(info.usage, limits)}
+    store.set_quota(branch, Quota(*limits))
+    return quota(store, branch)
 
 
 # --- history ----------------------------------------------------------------------------------
 
 
 def create_snapshots(
-    store: Store, names: Sequence[str], name: str | None, message: str, author: str | None
+    store: Store, branches: Sequence[str], name: str | None, message: str, author: str | None
 ) -> list[Plain]:
     """Snapshot several branches in one atomic step; without `name` they are named by the time."""
     who = None if author is None else Who(author, time.time_ns())
-    made = store.snapshot(names, name=name, message=message, author=who)
+    made = store.snapshot(branches, name=name, message=message, author=who)
     return [plain.snapshot(info) for info in made]
 
 
-def snapshots(store: Store, name: str) -> list[Plain]:
+def snapshots(store: Store, branch: str) -> list[Plain]:
     """A branch's snapshots, oldest first."""
-    found = sorted(store.snapshots(name), key=lambda info: (info.author.time_ns, info.id))
+    found = sorted(store.snapshots(branch), key=lambda info: (info.author.time_ns, info.id))
     return [plain.snapshot(info) for info in found]
 
 
-def delete_snapshot(store: Store, ref: str) -> None:
-    """Delete `BRANCH@NAME`; what only it held is freed by the next GC."""
-    name, at, snapshot = ref.partition("@")
-    if not at:
-        raise errors.InvalidRef(f"{ref!r} is no snapshot: BRANCH@NAME is")
-    store.delete_snapshot(name, snapshot)
+def delete_snapshot(store: Store, branch: str, snapshot: str) -> None:
+    """Delete a branch's snapshot; what only it held is freed by the next GC."""
+    store.delete_snapshot(branch, snapshot)
 
 
 def log(store: Store, ref: str, limit: int | None) -> Iterator[Plain]:
@@ -109,21 +116,29 @@ def log(store: Store, ref: str, limit: int | None) -> Iterator[Plain]:
     return map(plain.log_entry, store.log(ref, limit))
 
 
-def diff(store: Store, a: str, b: str) -> Iterator[Plain]:
-    """What differs from `a` to `b`, path by path; costs what the difference is big."""
-    return map(plain.difference, store.diff(a, b))
+def diff(store: ReadStore, old: str, new: str, progress: Progress | None) -> Iterator[Plain]:
+    """What differs from `old` to `new`, path by path; costs what the difference is big."""
+    done = 0
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, None)
+
+    return map(plain.difference, store.diff(old, new, advance))
 
 
-def rollback(store: Store, name: str, target: str) -> Plain:
+def rollback(store: Store, branch: str, target: str) -> Plain:
     """Put a branch back to `target`; returns the snapshot that keeps what it was before."""
-    return plain.snapshot(store.rollback(name, target))
+    return plain.snapshot(store.rollback(branch, target))
 
 
 # --- files ------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _view(store: Store, ref: str) -> Iterator[Tree]:
+def _view(store: ReadStore, ref: str) -> Iterator[Tree]:
     """A read-only tree of what `ref` names now, whatever is written meanwhile."""
     tree = store.view(ref)
     try:
@@ -132,49 +147,83 @@ def _view(store: Store, ref: str) -> Iterator[Tree]:
         store.close_view(tree)
 
 
+class _Meter:
+    """Adds up work done, for somebody who may want to hear of it."""
+
+    def __init__(self, progress: Progress | None, total: int | None) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def advance(self, units: int) -> None:
+        self._done += units
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
 def import_tree(
     store: Store,
+    branch: str,
+    path: str,
     source: str,
-    target: str,
     checksum: bool,
     delete: bool,
-    advance: Advance,
+    snapshot: str | None,
+    message: str,
+    author: str | None,
+    progress: Progress | None,
+) -> Steps[Plain]:
+    """Make the directory `path` of a branch equal to the local directory `source`.
+
+    Then, if asked for, take a snapshot. What others write there meanwhile may be undone, or end
+    the import with an error; what it did until then stays.
+    """
+    _refuse_relative(source)
+    if "@" in branch:
+        raise errors.ReadOnly(f"{branch!r} is a snapshot: only a branch can be written")
+    _, inner = split_ref(f"{branch}/{path}")
+    tree = store.tree(branch)
+    total = None
+    if progress is not None:
+        total = yield from beside(count_units, os.fsencode(source))
+    importer = Importer(tree, Rules(checksum, delete), _Meter(progress, total).advance)
+    row = plain.report((yield from importer.run(os.fsencode(source), inner)))
+    row["snapshot"] = None
+    if snapshot is not None:
+        row["snapshot"] = create_snapshots(store, [branch], snapshot, message, author)[0]
+    return row
+
+
+def _refuse_relative(path: str) -> None:
+    if not os.path.isabs(path):
+        raise errors.InvalidArgument(f"{path!r} is no absolute path")
+
+
+def restore_tree(
+    store: ReadStore, source: str, target: str, force: bool, progress: Progress | None
 ) -> Plain:
-    """Make `target` (BRANCH[/sub/dir]) equal to the local directory `source`; durable."""
-    name, path = split_ref(target)
-    if "@" in name:
-        raise errors.ReadOnly(f"{name!r} is a snapshot: only a branch can be written")
-    rules = Rules(checksum, delete)
-    done = import_directory(store, store.tree(name), os.fsencode(source), path, rules, advance)
-    return plain.report(done)
-
-
-def restore_tree(store: Store, source: str, target: str, force: bool, advance: Advance) -> Plain:
     """Restore `source` (REF[/sub/dir]) into the local directory `target`, new or empty."""
+    _refuse_relative(target)
     ref, path = split_ref(source)
     with _view(store, ref) as tree:
+        usage = tree.usage()
+        units = usage.used_bytes + PAGE_BYTES * usage.inodes if path == b"/" else None
+        advance = _Meter(progress, units).advance
         return plain.report(restore_directory(tree, path, os.fsencode(target), force, advance))
 
 
-def restore_units(store: Store, source: str) -> int | None:
-    """The work units of a restore, None where only a walk could tell."""
-    ref, path = split_ref(source)
-    if path != b"/":
-        return None
-    with _view(store, ref) as tree:
-        usage = tree.usage()
-    return usage.used_bytes + 4096 * usage.inodes
-
-
-def listing(store: Store, source: str) -> Iterator[Plain]:
+def listing(store: ReadStore, ref: str) -> Iterator[Plain | None]:
     """The entries of a directory by name, or the one entry that REF/path names."""
-    ref, path = split_ref(source)
-    with _view(store, ref) as tree:
-        inode = _resolve(tree, source, path)
+    name, path = split_ref(ref)
+    with _view(store, name) as tree:
+        inode = _resolve(tree, ref, path)
         if not stat.S_ISDIR(inode.mode):
             yield _entry(tree, path.rpartition(b"/")[2], inode)
             return
-        for found in sorted(entries_of(tree, inode.ino)):
+        pages: list[list[DirEntry]] = []
+        entries = entries_of(tree, inode.ino)
+        while page := sorted(islice(entries, PAGE_ENTRIES)):
+            pages.append(page)
+            yield None
+        for found in heapq.merge(*pages):
             yield _entry(tree, found.name, tree.getattr(found.ino))
 
 
@@ -190,46 +239,48 @@ def _entry(tree: Tree, name: bytes, inode: Inode) -> Plain:
     return plain.entry(name, inode, target)
 
 
-def content(store: Store, source: str) -> Iterator[bytes | bytearray | memoryview]:
-    """The bytes of the regular file REF/path, in pieces."""
-    ref, path = split_ref(source)
-    with _view(store, ref) as tree:
-        inode = _resolve(tree, source, path)
+def content(store: ReadStore, ref: str) -> Generator[ReadJob, Data, None]:
+    """The bytes of the regular file REF/path: reads to be run, finished, and sent back."""
+    name, path = split_ref(ref)
+    with _view(store, name) as tree:
+        inode = _resolve(tree, ref, path)
         if not stat.S_ISREG(inode.mode):
-            raise errors.InvalidArgument(f"{source!r} is no regular file")
+            raise errors.InvalidArgument(f"{ref!r} is no regular file")
         offset, eof = 0, False
         while not eof:
-            data, eof, _ = tree.read(ROOT, inode.ino, offset, PIECE_BYTES)
+            data, eof, _ = yield tree.begin_read(ROOT, inode.ino, offset, PIECE_BYTES)
             offset += len(data)
-            yield data
 
 
 # --- upkeep -----------------------------------------------------------------------------------
 
 
-def gc_plan(store: Store) -> Plain:
+def gc_plan(store: Store, progress: Progress | None) -> Generator[Job, None, Plain]:
     """What GC would free now; changes nothing."""
-    return plain.gc_plan(store.gc_plan())
+    plans: list[Plan] = []
+    yield from _counted(store.gc_plan_steps(plans.append), progress)
+    return plain.gc_plan(plans[0])
 
 
-def gc(store: Store, advance: Advance) -> Plain:
-    """Free what nothing refers to any more; `advance` hears of each step done."""
+def gc(store: Store, progress: Progress | None) -> Generator[Job, None, Plain]:
+    """Free what nothing refers to any more."""
     results: list[Result] = []
-    for job in store.gc_steps(results.append):
-        job.run()
-        job.finish()
-        advance(1)
+    yield from _counted(store.gc_steps(results.append), progress)
     return plain.gc_result(results[0])
 
 
-def check(store: Store, data: bool, progress: Callable[[int, int], None]) -> list[Plain]:
-    """Every broken invariant of the store; with `data` every stored byte is verified as well.
+def _counted(jobs: Iterator[Job], progress: Progress | None) -> Iterator[Job]:
+    for count, job in enumerate(jobs, 1):
+        yield job
+        if progress is not None:
+            progress(count, None)
 
-    `progress(done, total)` is called now and then.
-    """
-    return [plain.problem(found) for found in checking.check(store, data, progress)]
+
+def check(store: ReadStore, data: bool, progress: Progress | None) -> Plain:
+    """Every broken invariant of the store; with `data` every stored byte is verified as well."""
+    return {"problems": [plain.problem(found) for found in store.check(data, progress)]}
 
 
-def stats(store: Store) -> Plain:
+def stats(store: ReadStore, progress: Progress | None) -> Plain:
     """Objects and bytes, in all and by branch and snapshot."""
-    return plain.stats(store.stats())
+    return plain.stats(store.stats(progress))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from store import errors
-from store.tree import Tree
 from store.types import COOKIE_DOT_DOT, ROOT, DirEntry
+
+if TYPE_CHECKING:
+    from store.tree import Tree
 
 # Entries read in one go: less than a millisecond's worth.
 PAGE_ENTRIES = 512

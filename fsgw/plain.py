@@ -7,21 +7,23 @@ times nanoseconds since the epoch (`_ns`), ids of snapshots and branches numbers
 from __future__ import annotations
 
 import stat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fsgw.localfs import Report, Trouble
 from fsgw.paths import path_fields
-from store import gc, statistics
-from store.types import (
-    BranchInfo,
-    Difference,
-    Inode,
-    LogEntry,
-    Problem,
-    Quota,
-    SnapshotInfo,
-    Usage,
-)
+
+if TYPE_CHECKING:
+    from fsgw.localfs import Report, Trouble
+    from store import gc, statistics
+    from store.types import (
+        BranchInfo,
+        Difference,
+        Inode,
+        LogEntry,
+        Problem,
+        Quota,
+        SnapshotInfo,
+        Usage,
+    )
 
 Plain = dict[str, Any]
 

@@ -3,62 +3,53 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import click
 
-# A bar of bytes is drawn once in so many, as drawing costs more than a small file does.
-STEP_UNITS = 1 << 20
+Progress = Callable[[int, int | None], None]
 
-
-def is_shown() -> bool:
-    """Whether a bar can be seen: stderr is a terminal."""
-    return sys.stderr.isatty()
+# A bar is drawn once in this time, as drawing costs more than many a step of the work.
+_DRAW_S = 0.1
 
 
 @contextmanager
-def bar(
-    label: str, length: Callable[[], int | None], step_units: int = STEP_UNITS
-) -> Iterator[Callable[[int], None]]:
-    """Yields `advance(units)`, to be told of work done; draws a bar when it is shown.
-
-    `length` gives the units expected, None when nobody knows; it is asked only for a bar.
-    """
-    if not is_shown():
-        yield _ignore
+def bar(label: str) -> Iterator[Progress | None]:
+    """Yields `progress(done, total)` (`total` None: nobody knows), or None where stderr is no
+    terminal."""
+    if not sys.stderr.isatty():
+        yield None
         return
-    total = length()
-    with click.progressbar(
-        None if total is not None else _endless(),
-        length=total,
-        label=label,
-        file=sys.stderr,
-        update_min_steps=step_units,
-    ) as drawn:
-        yield drawn.update
+    with ExitStack() as stack:
+        drawn = _Bar(label, stack)
+        yield drawn.progress
         drawn.finish()
 
 
-@contextmanager
-def shares(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Yields `progress(done, total)`, for work that counts by itself; draws as `bar` does."""
-    if not is_shown():
-        yield lambda _done, _total: None
-        return
-    with click.progressbar(length=1, label=label, file=sys.stderr) as drawn:
+class _Bar:
+    """A bar that begins with the first progress; one without a total shows only movement."""
 
-        def progress(done: int, total: int) -> None:
-            drawn.length = total
-            drawn.update(done - drawn.pos)
+    def __init__(self, label: str, stack: ExitStack) -> None:
+        self._label, self._stack = label, stack
+        self._drawn: Any = None
+        self._next_s = 0.0
 
-        yield progress
+    def progress(self, done: int, total: int | None) -> None:
+        if self._drawn is None:
+            endless = iter(()) if total is None else None
+            bar = click.progressbar(endless, length=total, label=self._label, file=sys.stderr)
+            self._drawn = self._stack.enter_context(bar)
+        now_s = time.monotonic()
+        if now_s >= self._next_s or done == total:
+            self._next_s = now_s + _DRAW_S
+            self._drawn.length = total
+            self._drawn.update(done - self._drawn.pos)
 
-
-def _endless() -> Iterator[int]:
-    """Of unknown length, which makes the bar show movement rather than a share."""
-    yield from ()
-
-
-def _ignore(_units: int) -> None:
-    """Where no bar is shown."""
+    def finish(self) -> None:
+        """All is done, whatever was told last."""
+        if self._drawn is not None:
+            self._drawn.finish()
+            self._drawn.render_progress()

@@ -7,8 +7,10 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from fsgw.plain import Plain
+if TYPE_CHECKING:
+    from fsgw.plain import Plain
 
 Lines = Iterable[str]
 

@@ -1,35 +1,79 @@
-"""What the commands share: opening the store, exit codes, and the options that recur."""
+"""How a command gets its work done: by the gateway that has the store, or on the store itself.
+
+This is the one seam between the two; commands do not know which way they go, and say the same in
+both. Here are also the exit codes, and the options that recur.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
 
 import click
 
+from fsgw.operations import BY_NAME, BadArguments, Operation, checked
+from fsgw.plain import Plain
+from fsgw.progress import Progress, bar
 from store import errors
-from store.store import Store
-
-T = TypeVar("T")
 
 EXIT_FOUND = 1  # the operation ran, and its answer is "no", "differs" or "not all of it"
 EXIT_USER = 3  # an unknown ref, a name that is taken, a directory that is no store ...
 EXIT_STORAGE = 4  # damage, a failing disk, no room
 EXIT_ALREADY_OPEN = 5
+EXIT_GATEWAY = 6  # the gateway went away, or failed
 EXIT_INTERRUPTED = 130  # as shells report SIGINT
+
+# Where a gateway listens unless it is told otherwise: in the store's directory.
+SOCKET_NAME = "gateway.sock"
 
 _STORAGE_ERRNOS = {errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
+Bytes = bytes | bytearray | memoryview
+
+
+class GatewayFailed(Exception):
+    """A gateway went away before it had answered, or answered what it should not."""
+
+
+class NoGateway(Exception):
+    """Something was asked that only a gateway can answer, and none has the store."""
+
+
+class Way(Protocol):
+    """One way to carry operations out; see `fsgw.local` and `fsgw.client`."""
+
+    def one(self, operation: Operation, values: Plain, progress: Progress | None) -> Any:
+        """The answer of an operation that has one, which is durable."""
+
+    def rows(self, operation: Operation, values: Plain) -> AbstractContextManager[Iterator[Plain]]:
+        """The rows of one that has many."""
+
+    def content(
+        self, operation: Operation, values: Plain
+    ) -> AbstractContextManager[Iterator[Bytes]]:
+        """The bytes of one that has these, in pieces."""
+
+    def close(self, *, settle: bool) -> None:
+        """The end; `settle`: do the work that changes left behind, such as sealing."""
+
 
 class Session:
-    """The store that the command line names; opened by the command that needs it."""
+    """One command's operations on the store that the command line names."""
 
-    def __init__(self, path: str | None) -> None:
-        self._path = path
+    def __init__(self, path: str | None, socket: str | None = None) -> None:
+        """`socket`: the gateway's, where it is not in the store's directory."""
+        self._path, self._socket = path, socket
+        self._way: Way | None = None
+
+    @property
+    def given_path(self) -> str | None:
+        """The store's directory, if one was given."""
+        return self._path or None
 
     @property
     def path(self) -> str:
@@ -38,24 +82,54 @@ class Session:
             raise click.UsageError("no store given: use --store DIR or set FSGW_STORE")
         return self._path
 
-    @contextmanager
-    def store(self) -> Iterator[Store]:
-        """The open store, for reading."""
-        with Store.open(self.path) as store:
-            yield store
+    @property
+    def socket(self) -> Path:
+        """Where a gateway that has the store listens, if there is one."""
+        return Path(self._socket) if self._socket else Path(self.path) / SOCKET_NAME
 
-    def change(self, act: Callable[[Store], T], answer: Callable[[T], None]) -> T:
-        """Change the store, answer once that is durable, then do the work it left, as sealing.
+    def call(self, name: str, /, **values: Any) -> Any:
+        """Carry an operation out; its answer, which is durable. Raises StoreError, OSError,
+        GatewayFailed."""
+        operation = BY_NAME[name]
+        return self._through().one(operation, checked(operation, values), None)
 
-        Nothing runs in the background once a command has ended, hence that work is done here; cut
-        short, it is done by the next command.
-        """
-        with Store.open(self.path) as store:
-            result = act(store)
-            store.flush()
-            answer(result)
-            store.settle()
-        return result
+    def task(self, name: str, label: str, /, **values: Any) -> Any:
+        """The same for an operation that may take long: with a progress bar."""
+        operation = BY_NAME[name]
+        with bar(label) as progress:
+            return self._through().one(operation, checked(operation, values), progress)
+
+    def rows(self, name: str, /, **values: Any) -> AbstractContextManager[Iterator[Plain]]:
+        """The same for an operation that answers with rows, given as they come."""
+        operation = BY_NAME[name]
+        return self._through().rows(operation, checked(operation, values))
+
+    def content(self, name: str, /, **values: Any) -> AbstractContextManager[Iterator[Bytes]]:
+        """The same for an operation that answers with bytes."""
+        operation = BY_NAME[name]
+        return self._through().content(operation, checked(operation, values))
+
+    def _through(self) -> Way:
+        if self._way is None:
+            self._way = self._found()
+        return self._way
+
+    def _found(self) -> Way:
+        if self.socket.exists():
+            from fsgw.client import connected
+
+            client = connected(self.socket)
+            if client is not None:
+                return client
+        from fsgw.local import Local
+
+        return Local(self.path)
+
+    def close(self, *, settle: bool) -> None:
+        """The command has ended; `settle` unless with an error."""
+        way, self._way = self._way, None
+        if way is not None:
+            way.close(settle=settle)
 
 
 class Commands(click.Group):
@@ -63,15 +137,32 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _closing(ctx):
+                return super().invoke(ctx)
         except BrokenPipeError:  # the reader of our output left: click ends quietly
             raise
-        except (errors.StoreError, OSError) as error:
+        except (errors.StoreError, OSError, GatewayFailed, NoGateway, BadArguments) as error:
             print_error(one_line(error))
             ctx.exit(exit_code(error))
         except KeyboardInterrupt:
             print_error("interrupted")
             ctx.exit(EXIT_INTERRUPTED)
+
+
+@contextmanager
+def _closing(context: click.Context) -> Iterator[None]:
+    """Ends the context's session with the command; what a change left behind is done first."""
+    settle = True
+    try:
+        yield
+    except click.exceptions.Exit:
+        raise
+    except BaseException:
+        settle = False
+        raise
+    finally:
+        if isinstance(context.obj, Session):
+            context.obj.close(settle=settle)
 
 
 def exit_code(error: Exception) -> int:
@@ -83,6 +174,10 @@ def exit_code(error: Exception) -> int:
             return EXIT_STORAGE
         case OSError() if error.errno in _STORAGE_ERRNOS:
             return EXIT_STORAGE
+        case GatewayFailed():
+            return EXIT_GATEWAY
+        case NoGateway():
+            return EXIT_FOUND
         case _:
             return EXIT_USER
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 import click
 
-from fsgw import admin
 from fsgw.plain import Plain
 from fsgw.render import Lines, plural, show, show_one, size, table, when
 from fsgw.session import Session, json_option, parse_size
@@ -30,8 +29,8 @@ def _branch_lines(rows: Iterable[Plain]) -> Lines:
 @click.pass_obj
 def list_branches(session: Session, as_json: bool) -> None:
     """List all branches."""
-    with session.store() as store:
-        show(admin.branches(store), as_json, _branch_lines)
+    with session.rows("branches.list") as rows:
+        show(rows, as_json, _branch_lines)
 
 
 @branch.command("create")
@@ -40,10 +39,8 @@ def list_branches(session: Session, as_json: bool) -> None:
 @click.pass_obj
 def create(session: Session, name: str, as_json: bool) -> None:
     """Create the empty branch NAME."""
-    session.change(
-        lambda store: admin.create_branch(store, name),
-        lambda made: show_one(made, as_json, lambda row: f"created branch {row['name']}"),
-    )
+    made = session.call("branches.create", name=name)
+    show_one(made, as_json, lambda row: f"created branch {row['name']}")
 
 
 @branch.command("delete")
@@ -51,10 +48,8 @@ def create(session: Session, name: str, as_json: bool) -> None:
 @click.pass_obj
 def delete(session: Session, name: str) -> None:
     """Delete the branch NAME and its snapshots."""
-    session.change(
-        lambda store: admin.delete_branch(store, name),
-        lambda _: click.echo(f"deleted branch {name}"),
-    )
+    session.call("branches.delete", branch=name)
+    click.echo(f"deleted branch {name}")
 
 
 @branch.command("rename")
@@ -68,10 +63,7 @@ def rename(session: Session, old: str, new: str, as_json: bool) -> None:
     def text(row: Plain) -> str:
         return f"renamed branch {old} to {row['name']}"
 
-    session.change(
-        lambda store: admin.rename_branch(store, old, new),
-        lambda renamed: show_one(renamed, as_json, text),
-    )
+    show_one(session.call("branches.rename", branch=old, name=new), as_json, text)
 
 
 @branch.command("fork")
@@ -85,10 +77,7 @@ def fork(session: Session, source: str, name: str, as_json: bool) -> None:
     def text(row: Plain) -> str:
         return f"created branch {row['name']} from {source}"
 
-    session.change(
-        lambda store: admin.fork(store, source, name),
-        lambda made: show_one(made, as_json, text),
-    )
+    show_one(session.call("branches.fork", source=source, name=name), as_json, text)
 
 
 def _quota_text(row: Plain) -> str:
@@ -119,7 +108,8 @@ def quota(
 
     Sizes are bytes, or have a unit: 512M, 10G.
     """
-    session.change(
-        lambda store: admin.quota(store, name, bytes_max, inodes_max),
-        lambda row: show_one(row, as_json, _quota_text),
-    )
+    if bytes_max is None and inodes_max is None:
+        row = session.call("quota.get", branch=name)
+    else:
+        row = session.call("quota.set", branch=name, bytes_max=bytes_max, inodes_max=inodes_max)
+    show_one(row, as_json, _quota_text)

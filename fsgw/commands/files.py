@@ -9,14 +9,10 @@ from collections.abc import Iterable
 
 import click
 
-from fsgw import admin
-from fsgw.localfs import count_units
-from fsgw.paths import path_text, split_ref
+from fsgw.paths import path_text
 from fsgw.plain import TYPE_NAMES, Plain
-from fsgw.progress import bar
 from fsgw.render import Lines, show, show_one, size, when
 from fsgw.session import EXIT_FOUND, Session, json_option, print_error
-from store.store import Store
 
 _TYPES = {name: kind for kind, name in TYPE_NAMES.items()}
 
@@ -70,17 +66,20 @@ def import_command(
     """
     session: Session = context.obj
 
-    def act(store: Store) -> Plain:
-        with bar("import", lambda: count_units(os.fsencode(source))) as advance:
-            done = admin.import_tree(store, source, target, checksum, delete, advance)
-        done["snapshot"] = None
-        if snapshot is not None:
-            names = [split_ref(target)[0]]
-            made = admin.create_snapshots(store, names, snapshot, message, author)
-            done["snapshot"] = made[0]
-        return done
-
-    done = session.change(act, lambda done: show_one(done, as_json, _import_text))
+    branch, _, path = target.partition("/")
+    done = session.task(
+        "import",
+        "import",
+        branch=branch,
+        path=path,
+        source=os.path.abspath(source),
+        checksum=checksum,
+        delete=delete,
+        snapshot=snapshot,
+        message=message,
+        author=author,
+    )
+    show_one(done, as_json, _import_text)
     _report_troubles(context, done, as_json)
 
 
@@ -101,11 +100,9 @@ def restore(context: click.Context, source: str, target: str, force: bool, as_js
     exit code 1. Owners are restored as root only.
     """
     session: Session = context.obj
-    with (
-        session.store() as store,
-        bar("restore", lambda: admin.restore_units(store, source)) as advance,
-    ):
-        done = admin.restore_tree(store, source, target, force, advance)
+    done = session.task(
+        "restore", "restore", source=source, target=os.path.abspath(target), force=force
+    )
     show_one(done, as_json, _restore_text)
     _report_troubles(context, done, as_json)
 
@@ -137,8 +134,8 @@ def _name_lines(rows: Iterable[Plain]) -> Lines:
 @click.pass_obj
 def ls(session: Session, ref: str, long: bool, as_json: bool) -> None:
     """List a directory of a branch, snapshot or commit."""
-    with session.store() as store:
-        show(admin.listing(store, ref), as_json, _long_lines if long else _name_lines)
+    with session.rows("ls", ref=ref) as rows:
+        show(rows, as_json, _long_lines if long else _name_lines)
 
 
 @click.command()
@@ -147,7 +144,7 @@ def ls(session: Session, ref: str, long: bool, as_json: bool) -> None:
 def cat(session: Session, ref: str) -> None:
     """Write a file's bytes to standard output."""
     out = sys.stdout.buffer
-    with session.store() as store:
-        for data in admin.content(store, ref):
+    with session.content("cat", ref=ref) as pieces:
+        for data in pieces:
             out.write(data)
         out.flush()

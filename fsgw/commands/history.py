@@ -7,11 +7,11 @@ from itertools import chain
 
 import click
 
-from fsgw import admin
 from fsgw.paths import path_text
 from fsgw.plain import Plain
 from fsgw.render import Lines, show, show_one, size, table, when
 from fsgw.session import EXIT_FOUND, Session, json_option
+from store.errors import InvalidRef
 
 _LETTERS = {"added": "A", "removed": "D", "modified": "M", "renamed": "R"}
 
@@ -61,10 +61,10 @@ def create(
     as_json: bool,
 ) -> None:
     """Snapshot one branch, or several in one atomic step."""
-    session.change(
-        lambda store: admin.create_snapshots(store, branches, name, message, author),
-        lambda made: show(made, as_json, _ref_lines),
+    made = session.call(
+        "snapshots.create", branches=list(branches), name=name, message=message, author=author
     )
+    show(made, as_json, _ref_lines)
 
 
 @snapshot.command("list")
@@ -73,8 +73,8 @@ def create(
 @click.pass_obj
 def list_snapshots(session: Session, branch: str, as_json: bool) -> None:
     """List the snapshots of BRANCH, oldest first."""
-    with session.store() as store:
-        show(admin.snapshots(store, branch), as_json, _snapshot_lines)
+    with session.rows("snapshots.list", branch=branch) as rows:
+        show(rows, as_json, _snapshot_lines)
 
 
 @snapshot.command("delete")
@@ -82,10 +82,11 @@ def list_snapshots(session: Session, branch: str, as_json: bool) -> None:
 @click.pass_obj
 def delete(session: Session, ref: str) -> None:
     """Delete the snapshot BRANCH@NAME."""
-    session.change(
-        lambda store: admin.delete_snapshot(store, ref),
-        lambda _: click.echo(f"deleted snapshot {ref}"),
-    )
+    branch, at, name = ref.partition("@")
+    if not at:
+        raise InvalidRef(f"{ref!r} is no snapshot: BRANCH@NAME is")
+    session.call("snapshots.delete", branch=branch, snapshot=name)
+    click.echo(f"deleted snapshot {ref}")
 
 
 def _log_lines(rows: Iterable[Plain]) -> Lines:
@@ -108,8 +109,8 @@ def _log_lines(rows: Iterable[Plain]) -> Lines:
 @click.pass_obj
 def log(session: Session, ref: str, limit: int | None, as_json: bool) -> None:
     """Show the history that led to REF, newest first."""
-    with session.store() as store:
-        show(admin.log(store, ref, limit), as_json, _log_lines)
+    with session.rows("log", ref=ref, limit=limit) as rows:
+        show(rows, as_json, _log_lines)
 
 
 def _diff_lines(rows: Iterable[Plain]) -> Lines:
@@ -133,8 +134,7 @@ def diff(context: click.Context, a: str, b: str, exit_code: bool, as_json: bool)
     character in a path is shown as \\\\, \\n or octal.
     """
     session: Session = context.obj
-    with session.store() as store:
-        rows = iter(admin.diff(store, a, b))
+    with session.rows("diff", old=a, new=b) as rows:
         first = next(rows, None)
         if first is not None:
             show(chain([first], rows), as_json, _diff_lines)
@@ -153,7 +153,4 @@ def rollback(session: Session, branch: str, target: str, as_json: bool) -> None:
     def text(row: Plain) -> str:
         return f"{branch} is now as {target}; it was {row['branch']}@{row['name']}"
 
-    session.change(
-        lambda store: admin.rollback(store, branch, target),
-        lambda kept: show_one(kept, as_json, text),
-    )
+    show_one(session.call("rollback", branch=branch, target=target), as_json, text)

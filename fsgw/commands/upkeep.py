@@ -6,12 +6,9 @@ from collections.abc import Iterable
 
 import click
 
-from fsgw import admin
 from fsgw.plain import Plain
-from fsgw.progress import bar, shares
 from fsgw.render import Lines, plural, show, show_one, size, table
 from fsgw.session import EXIT_FOUND, Session, json_option, parse_size
-from store.store import Store
 from store.types import BLOCK_BYTES_DEFAULT
 
 
@@ -27,6 +24,8 @@ from store.types import BLOCK_BYTES_DEFAULT
 @click.pass_obj
 def init(session: Session, directory: str | None, block_bytes: int) -> None:
     """Make an empty store in DIR (default: the store of --store or FSGW_STORE)."""
+    from store.store import Store
+
     path = directory or session.path
     Store.init(path, block_bytes=block_bytes)
     click.echo(f"made an empty store in {path}")
@@ -55,15 +54,9 @@ def _gc_plan_text(row: Plain) -> str:
 def collect(session: Session, dry_run: bool, as_json: bool) -> None:
     """Free the space of what no branch and no snapshot holds any more."""
     if dry_run:
-        with session.store() as store:
-            show_one(admin.gc_plan(store), as_json, _gc_plan_text)
-        return
-
-    def act(store: Store) -> Plain:
-        with bar("gc", lambda: None, step_units=1) as advance:
-            return admin.gc(store, advance)
-
-    session.change(act, lambda done: show_one(done, as_json, _gc_text))
+        show_one(session.task("gc.plan", "gc"), as_json, _gc_plan_text)
+    else:
+        show_one(session.task("gc", "gc"), as_json, _gc_text)
 
 
 def _problem_lines(rows: Iterable[Plain]) -> Lines:
@@ -77,8 +70,7 @@ def _problem_lines(rows: Iterable[Plain]) -> Lines:
 def check(context: click.Context, data: bool, as_json: bool) -> None:
     """Verify the store; exit code 1 when there are problems, one line for each."""
     session: Session = context.obj
-    with session.store() as store, shares("check") as progress:
-        found = admin.check(store, data, progress)
+    found = session.task("check", "check", data=data)["problems"]
     show(found, as_json, _problem_lines)
     if not as_json:
         click.echo(plural(len(found), "problem") if found else "no problems found")
@@ -116,5 +108,4 @@ def stats(session: Session, as_json: bool) -> None:
 
     What a branch or snapshot holds ALONE is what deleting it would free.
     """
-    with session.store() as store:
-        show([admin.stats(store)], as_json, _stats_lines)
+    show([session.task("stats", "stats")], as_json, _stats_lines)

@@ -1,0 +1,145 @@
+"""The gateway process: one store, its doors, the admin API, and their beginning and end.
+
+Everything runs in one event loop on the main thread; see `committer` for what other threads do. A
+part that fails takes the whole down: what is in memory is made durable as far as that goes, and the
+process ends with the error. There is no half a gateway.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import trio
+
+from fsgw.admin_socket import AdminServer, listen
+from fsgw.api import application
+from fsgw.committer import Committer
+from fsgw.config import Config
+from fsgw.exports import Exports
+from fsgw.logs import event
+from fsgw.nfs_door import NfsDoor
+from fsgw.notify import notify
+from fsgw.plain import Plain
+from fsgw.running import Runner
+from fsgw.status import Rates
+from store.errors import InvalidArgument
+from store.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """A gateway of an open store; `run` may be called once."""
+
+    def __init__(self, store: Store, config: Config) -> None:
+        """Raises InvalidArgument for exports that are wrong, StorageFailure, OSError."""
+        self.store, self.config = store, config
+        self.directory: Path = config.directory.absolute()
+        self.socket: Path = config.socket.absolute()
+        self.exports_file: Path = config.exports_file.absolute()
+        self.started_ns, self.started_s = time.time_ns(), time.monotonic()
+        self.committer = Committer(
+            store, config.store.flush_bytes, config.store.flush_age_ms / 1000
+        )
+        self.exports = Exports(self.exports_file)
+        self.door = NfsDoor(store, self.exports, self.committer, config.nfs, self.directory)
+        self.rates = Rates(self)
+        self._stopping = trio.Event()
+        self._at_once = trio.Event()
+
+    async def run(self, ready: Callable[[Plain], None]) -> None:
+        """Serve until `stop` or a signal (SIGTERM, SIGINT), then end in order.
+
+        `ready` is called once clients can connect. Raises AlreadyOpen where another gateway has
+        the admin socket, NotRegistered, OSError, and whatever a part fails with, alone or in a
+        group; the store is not closed here.
+        """
+        sock = listen(self.socket, self.config.admin.socket_mode)
+        api = AdminServer(application(Runner(self), self.config.admin.request_bytes_max), sock)
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self.committer.run)
+                nursery.start_soon(self._obey, signals)
+                await nursery.start(api.run)
+                bound: Plain = await nursery.start(self.door.run)
+                nursery.start_soon(self.rates.run)
+                ready({f"nfs_{key}": value for key, value in bound.items()})
+                await self._stopping.wait()
+                await self._drain(api)
+                await self.committer.durable()
+                nursery.cancel_scope.cancel()
+
+    def stop(self) -> None:
+        """End in order; a second call does not wait for clients any longer."""
+        if self._stopping.is_set():
+            self._at_once.set()
+        self._stopping.set()
+
+    async def _obey(self, signals: object) -> None:
+        async for number in signals:  # type: ignore[attr-defined]
+            if number == signal.SIGHUP:
+                self._reload()
+            else:
+                self.stop()
+
+    def _reload(self) -> None:
+        try:
+            changed = self.exports.reload()
+        except (InvalidArgument, OSError) as error:
+            log.error("the exports stay as they are: %s", error)
+        else:
+            event(log, "exports", changed=changed)
+
+    async def _drain(self, api: AdminServer) -> None:
+        """Let clients have their answers, for as long as the configuration gives them."""
+        event(log, "stopping")
+        notify("STOPPING=1")
+        with trio.move_on_after(self.config.nfs.drain_timeout_s) as limit:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._hurry, nursery.cancel_scope)
+                async with trio.open_nursery() as parts:
+                    parts.start_soon(api.drain)
+                    parts.start_soon(self.door.drain)
+                nursery.cancel_scope.cancel()
+        if limit.cancelled_caught or self._at_once.is_set():
+            log.warning("not all clients had their answers in time")
+        api.hang_up()
+
+    async def _hurry(self, scope: trio.CancelScope) -> None:
+        await self._at_once.wait()
+        scope.cancel()
+
+
+def serve(config: Config) -> None:
+    """Open the store and serve it until a signal ends it, having made everything durable.
+
+    Raises what opening the store, `Gateway` and `Gateway.run` raise, when it is alone.
+    """
+    with Store.open(config.directory, config.options) as store:
+        gateway = Gateway(store, config)
+        event(log, "start", store=str(gateway.directory), pid=os.getpid())
+
+        def ready(bound: Plain) -> None:
+            event(log, "ready", **bound, socket=str(gateway.socket))
+            notify("READY=1")
+
+        try:
+            trio.run(gateway.run, ready)
+        except BaseExceptionGroup as group:
+            raise _only(group) from None
+        finally:
+            gateway.door.realm.close()
+    event(log, "stop")
+
+
+def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The exception in a group that has only one; else the group."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup) and len(found.exceptions) == 1:
+        found = found.exceptions[0]
+    return found
