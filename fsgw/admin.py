@@ -239,14 +239,15 @@ def _entry(tree: Tree, name: bytes, inode: Inode) -> Plain:
     return plain.entry(name, inode, target)
 
 
-def content(store: ReadStore, ref: str) -> Generator[ReadJob, Data, None]:
-    """The bytes of the regular file REF/path: reads to be run, finished, and sent back."""
+def content(store: ReadStore, ref: str, offset: int) -> Generator[ReadJob, Data, None]:
+    """The bytes from `offset` of the regular file REF/path: reads to be run, finished, and sent
+    back."""
     name, path = split_ref(ref)
     with _view(store, name) as tree:
         inode = _resolve(tree, ref, path)
         if not stat.S_ISREG(inode.mode):
             raise errors.InvalidArgument(f"{ref!r} is no regular file")
-        offset, eof = 0, False
+        eof = False
         while not eof:
             data, eof, _ = yield tree.begin_read(ROOT, inode.ino, offset, PIECE_BYTES)
             offset += len(data)

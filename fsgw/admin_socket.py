@@ -108,9 +108,11 @@ class AdminServer:
             await stream.aclose()
             return
         self._streams.add(stream)
+        state = ConnectionState({})
+        plain: Any = stream  # TCPServer takes streams without TLS as well, but does not say so
+        connection = TCPServer(self._application, self._config, self._context, state, plain)
         try:
-            state = ConnectionState({})
-            await TCPServer(self._application, self._config, self._context, state, stream).run()  # type: ignore[arg-type]
+            await connection.run()
         except Exception:
             log.exception("a connection to the admin socket failed")
         finally:

@@ -10,7 +10,7 @@ lines as well: {"progress": {"done", "total"}} if asked for, then {"result"}, or
 An error that is known before the first line is an HTTP status, with the same object as body. A
 client that hangs up ends what it asked for, between two steps.
 
-Mounted as one application among others, so that a web page can stand beside it.
+An application of its own, so that others, such as a web page, can be mounted beside it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _JSON, _LINES, _BYTES = "application/json", "application/x-ndjson", "application
 
 def application(runner: Runner, request_bytes_max: int) -> Starlette:
     """The ASGI application of a gateway's API."""
-    return Starlette(routes=[Mount(PREFIX, app=Api(runner, request_bytes_max))])
+    return Starlette(routes=[Mount("/", app=Api(runner, request_bytes_max))])
 
 
 class Api:
@@ -70,7 +70,8 @@ class Api:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
-            raise HttpError(HTTPStatus.BAD_REQUEST, "BadRequest", "only HTTP is spoken here")
+            await send({"type": "websocket.close"})
+            return
         answer = _Answer(send)
         try:
             await self._answered(scope, receive, answer)

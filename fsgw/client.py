@@ -34,6 +34,9 @@ def connected(path: Path) -> Client | None:
     except (FileNotFoundError, ConnectionRefusedError):
         connection.close()
         return None
+    except OSError as error:
+        connection.close()
+        raise OSError(error.errno, error.strerror, str(path)) from None
     return Client(connection)
 
 
@@ -82,7 +85,21 @@ class Client:
     def content(self, operation: Operation, values: Plain) -> Iterator[Iterator[Bytes]]:
         """Bytes as the gateway sends them."""
         with self._asked(operation, values) as response:
-            yield iter(lambda: _received(response.read1, _PIECE_BYTES), b"")
+            yield self._pieces(operation, values, response)
+
+    def _pieces(
+        self, operation: Operation, values: Plain, response: http.client.HTTPResponse
+    ) -> Iterator[Bytes]:
+        """A response's bytes. One that breaks off cannot say why: asking for the rest does."""
+        offset = values["offset"]
+        try:
+            while piece := _received(response.read1, _PIECE_BYTES):
+                offset += len(piece)
+                yield piece
+        except GatewayFailed:
+            self._connection.close()
+            with self._asked(operation, {**values, "offset": offset}):
+                raise
 
     @contextmanager
     def _asked(

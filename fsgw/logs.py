@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,7 +42,7 @@ class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = getattr(record, _FIELDS, {})
         words = [_when(record), record.levelname.lower(), record.getMessage()]
-        words += [f"{key}={_word(value)}" for key, value in fields.items()]
+        words += _words(fields)
         text = " ".join(words).translate(_ESCAPES)
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
@@ -60,6 +61,14 @@ class _Json(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
+
+
+def _words(fields: dict[str, Any]) -> Iterator[str]:
+    for key, value in fields.items():
+        if isinstance(value, dict):
+            yield from _words(value)
+        else:
+            yield f"{key}={_word(value)}"
 
 
 def _word(value: object) -> str:

@@ -281,7 +281,11 @@ OPERATIONS = (
     ),
     Operation(
         "cat", "GET", "/cat", Kind.BYTES, Form.READS, "admin:content",
-        "A file's bytes.", (Argument("ref", str, f"{_REF}, then /path."),),
+        "A file's bytes; on an error halfway the connection ends.",
+        (
+            Argument("ref", str, f"{_REF}, then /path."),
+            Argument("offset", int, "The first byte wanted.", 0),
+        ),
     ),
     Operation(
         "import", "POST", "/branches/{branch}/import", _TASK, Form.STEPS, "admin:import_tree",

@@ -19,6 +19,7 @@ import trio
 
 from fsgw.committer import Committer
 from fsgw.exports import Exports
+from fsgw.logs import event
 from fsgw.operations import Form, Operation
 from fsgw.plain import Plain
 from fsgw.progress import Progress
@@ -73,7 +74,7 @@ class Runner:
     async def one(self, operation: Operation, values: Plain, progress: Progress | None) -> Any:
         """Carry an operation out; its answer, durable. `progress` is called on this thread."""
         if operation.changes:
-            log.info("admin: %s %s", operation.name, _shown(values))
+            event(log, "admin", operation=operation.name, arguments=_telling(values))
         function = operation.function()
         told = None if progress is None else _rarely(progress)
         match operation.form:
@@ -141,7 +142,7 @@ class Runner:
         """Change the file of exports, and let the change take effect."""
         result = await trio.to_thread.run_sync(partial(function, self._host.exports_file, **values))
         if operation.changes and self._host.exports.reload():
-            log.info("exports changed")
+            event(log, "exports", changed=True)
         return result
 
     async def _drive(self, steps: Steps[T]) -> T:
@@ -295,7 +296,6 @@ def _reporter(progress: Progress | None) -> Progress:
     return report
 
 
-def _shown(values: Plain) -> str:
+def _telling(values: Plain) -> Plain:
     """Arguments for a line of the log: those that say something."""
-    given = {key: value for key, value in values.items() if value not in (None, "", False)}
-    return " ".join(f"{key}={value!r}" for key, value in given.items())
+    return {key: value for key, value in values.items() if value not in (None, "", False)}

@@ -1,7 +1,7 @@
 """The store's directory on disk: what makes it a store, whose it is, and who has it open.
 
 fsgw-store   one JSON object: format, id, replica, block_bytes; written once
-lock         flock(2)ed by the process that has the store open
+lock         flock(2)ed by the process that has the store open, whose number it holds
 meta/        the LMDB environment
 packs/       object files
 journal/     the write-ahead journal
@@ -131,8 +131,19 @@ class Lock:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            holder = os.pread(self._fd, 20, 0).decode("ascii", "replace").strip()
             os.close(self._fd)
-            raise AlreadyOpen(f"{path} is open in another process") from None
+            which = f"process {holder}" if holder.isdecimal() else "another process"
+            raise AlreadyOpen(f"{path} is open in {which}") from None
+        self._say_who()
+
+    def _say_who(self) -> None:
+        """Put this process's number into the file, for the errors of others."""
+        try:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
+        except OSError:
+            pass  # on a full disk, say: the lock holds all the same
 
     def close(self) -> None:
         """Let another process open the store."""

@@ -131,13 +131,14 @@ class Points:
 
     # --- lists ---
 
-    def snapshot_info(self, number: int) -> SnapshotInfo:
-        """A snapshot as lists show it."""
+    def snapshot_info(self, number: int, branch: str | None = None) -> SnapshotInfo:
+        """A snapshot as lists show it; `branch` is its branch's name, where that is known."""
         record = self.snapshots[number]
-        names = {h.branch: n for n, h in self.heads()}
+        if branch is None:
+            branch = next((n for n, h in self.heads() if h.branch == record.branch), "")
         layer = self._engine.layers[record.layer]
         return SnapshotInfo(
-            names.get(record.branch, ""),
+            branch,
             record.name,
             number,
             record.parent,

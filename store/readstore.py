@@ -63,7 +63,9 @@ class ReadStore:
         number = self._points.head(branch).branch
         records = self._points.snapshots
         return [
-            self._points.snapshot_info(n) for n in sorted(records) if records[n].branch == number
+            self._points.snapshot_info(n, branch)
+            for n in sorted(records)
+            if records[n].branch == number
         ]
 
     def log(self, ref: str, limit: int | None = None) -> Iterator[LogEntry]:
