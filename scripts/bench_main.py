@@ -61,6 +61,13 @@ def _measure(bench: Bench, measures: list[Measure], *, json: bool) -> list[Row]:
     return rows
 
 
+def _conditions() -> str:
+    return (
+        f"Linux {platform.release().partition('-')[0]}, Python {platform.python_version()}, "
+        f"{os.cpu_count()} cores; load average before it: {os.getloadavg()[0]:.1f}."
+    )
+
+
 def main() -> int:
     """Measure what the command line asks for and print it."""
     arguments = _arguments()
@@ -75,15 +82,15 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="fsgw-bench-", dir=where) as scratch,
         Bench(Path(scratch), quick=arguments.quick, profile=profile) as bench,
     ):
-        bench.say(f"Linux {platform.release()}, Python {platform.python_version()}, in {scratch}")
-        load = os.getloadavg()[0]
-        bench.say(f"load average {load:.1f} on {os.cpu_count()} cores{' (!)' * (load > 1)}")
+        conditions = _conditions()
+        bench.say(f"{conditions} In {scratch}")
         rows = _measure(bench, measures, json=arguments.json)
         bench.say(f"done in {time.monotonic() - started:.0f} s")
     if not arguments.json:
         print(as_table(rows))
     if arguments.readme:
-        put_in(CHECKOUT / "README.md", arguments.area, rows, quick=arguments.quick)
+        kind = "quick run" if arguments.quick else "run"
+        put_in(CHECKOUT / "README.md", arguments.area, rows, f"One {kind}. {conditions}")
     return int(arguments.strict and any(row.ok is False for row in rows))
 
 

@@ -103,13 +103,13 @@ def test_the_readme_has_a_figure_and_its_cpu_in_one_line(tmp_path: Path) -> None
     assert lines[3] == "| other | 5 us |  |  |  |  |  |  |  |"
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- bench:nfs -->\nold\n<!-- /bench:nfs -->\nafter\n")
-    put_in(readme, "nfs", rows, quick=True)
-    put_in(readme, "nfs", rows, quick=False)
+    put_in(readme, "nfs", rows, "One bad run.")
+    put_in(readme, "nfs", rows, "One run.")
     text = readme.read_text()
-    assert text.startswith("before\n<!-- bench:nfs -->\nOne run")
+    assert text.startswith("before\n<!-- bench:nfs -->\nOne run.\n\n| what")
     assert text.endswith(f"{lines[3]}\n<!-- /bench:nfs -->\nafter\n")
     with pytest.raises(ValueError, match="bench:store"):
-        put_in(readme, "store", rows, quick=False)
+        put_in(readme, "store", rows, "One run.")
 
 
 CLIENT = Path(__file__).parent.parent / "scripts" / "benchmarks" / "nfsload"

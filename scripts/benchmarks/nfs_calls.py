@@ -14,6 +14,7 @@ from scripts.benchmarks.nfs_load import (
     compare_calls,
     make_servers,
     rows_of,
+    run_s,
 )
 from scripts.benchmarks.nfs_servers import SYNC
 from scripts.benchmarks.rows import Row, Target, make_row
@@ -30,9 +31,8 @@ def calls(operation: str) -> Callable[[Bench], Iterator[Row]]:
         cpu_target = NO_DEARER if operation == "getattr" else None
         for inflight in IN_FLIGHT:
             name = f"{operation.upper()}, {inflight} in flight"
-            seconds = 0.2 if bench.quick else 2.0
             compared = compare_calls(
-                bench, name, operation, files=_FILES, inflight=inflight, seconds=seconds
+                bench, name, operation, files=_FILES, inflight=inflight, seconds=run_s(bench)
             )
             yield from rows_of(
                 name, compared, "calls_per_s", "calls/s", FASTER, cpu_target=cpu_target
@@ -56,7 +56,7 @@ def readdirplus(bench: Bench) -> Iterator[Row]:
             dir=_directory_name(count),
             files=count,
             block=_LISTING_BYTES,
-            seconds=0.2 if bench.quick else 1.5,
+            seconds=run_s(bench),
         )
         yield from rows_of(name, compared[count], "entries_per_s", "entries/s", NO_SLOWER)
     rates = {count: one.median("entries_per_s").ours for count, one in compared.items()}

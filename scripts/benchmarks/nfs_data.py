@@ -20,6 +20,7 @@ from scripts.benchmarks.nfs_load import (
     compare_calls,
     make_servers,
     rows_of,
+    run_s,
 )
 from scripts.benchmarks.nfs_servers import SYNC, Share
 from scripts.benchmarks.rows import Row
@@ -32,10 +33,6 @@ _FILE = "big"
 
 def _file_bytes(bench: Bench) -> int:
     return bench.size(256 * MIB, 32 * MIB)
-
-
-def _seconds(bench: Bench) -> float:
-    return 0.2 if bench.quick else 2.0
 
 
 def make_file(bench: Bench) -> str:
@@ -74,7 +71,7 @@ def sequential_read(bench: Bench) -> Iterator[Row]:
                 size=size,
                 block=block,
                 inflight=inflight,
-                seconds=_seconds(bench),
+                seconds=run_s(bench),
             )
             yield from rows_of(name, compared, "mib_per_s", "MiB/s", NO_SLOWER)
 
@@ -115,7 +112,7 @@ def random_read(bench: Bench) -> Iterator[Row]:
             block=_PAGE,
             random=True,
             inflight=inflight,
-            seconds=_seconds(bench),
+            seconds=run_s(bench),
         )
         yield from rows_of(
             name, compared, "calls_per_s", "calls/s", NO_SLOWER, cpu_target=NO_DEARER
@@ -139,7 +136,7 @@ def random_write(bench: Bench) -> Iterator[Row]:
                 random=True,
                 stable=stable,
                 inflight=inflight,
-                seconds=_seconds(bench),
+                seconds=run_s(bench),
             )
             target = None if stable else NO_SLOWER
             yield from rows_of(name, compared, "calls_per_s", "calls/s", target)

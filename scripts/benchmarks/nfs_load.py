@@ -85,6 +85,11 @@ def build_client(program: Path) -> Path:
     return program
 
 
+def run_s(bench: Bench) -> float:
+    """Seconds that one run of the client lasts, where no count ends it."""
+    return 0.2 if bench.quick else 1.0
+
+
 Run = Callable[[], Sequence[Report]]
 
 

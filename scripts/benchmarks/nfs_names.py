@@ -18,6 +18,7 @@ from scripts.benchmarks.nfs_load import (
     compare_on_shares,
     make_servers,
     rows_of,
+    run_s,
 )
 from scripts.benchmarks.nfs_servers import SYNC, Share
 from scripts.benchmarks.rows import Row
@@ -62,7 +63,7 @@ def _make_rename_remove(bench: Bench, inflight: int) -> Callable[[Share], list[R
         def load(operation: str, **options: str | float) -> Report:
             return servers.load(share, operation, dir=directory, inflight=inflight, **options)
 
-        made = load("create", seconds=_seconds(bench))
+        made = load("create", seconds=run_s(bench))
         renamed = load("rename", count=made.done)
         removed = load("remove", count=made.done, prefix="renamed-")
         return [made, renamed, removed]
@@ -80,9 +81,5 @@ def small_files(bench: Bench) -> Iterator[Row]:
 
 def _make_small_files(bench: Bench, inflight: int) -> Callable[[Share], list[Report]]:
     servers = bench.fixture(make_servers)
-    options = {"inflight": inflight, "bytes": _FILE_BYTES, "seconds": _seconds(bench)}
+    options = {"inflight": inflight, "bytes": _FILE_BYTES, "seconds": run_s(bench)}
     return lambda share: [servers.load(share, "create", dir=_new_directory(), **options)]
-
-
-def _seconds(bench: Bench) -> float:
-    return 0.2 if bench.quick else 1.5

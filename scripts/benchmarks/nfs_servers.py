@@ -13,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -66,6 +67,9 @@ class Gateway:
     def __init__(self, bench: Bench) -> None:
         self.store = bench.path("gateway-store")
         self._bench = bench
+        # The path of a socket is short (unix(7)), that of the store may be long.
+        runtime = tempfile.TemporaryDirectory(prefix="fsgw-bench-")
+        self._runtime = Path(bench.resources.enter_context(runtime))
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
         self.command("init")
@@ -106,6 +110,7 @@ class Gateway:
                 [
                     *self._program(*wrapper),
                     *("serve", "--port", "0", "--portmap", "off", "--log-format", "json"),
+                    *("--admin-socket", str(self._runtime / "gateway.sock")),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,

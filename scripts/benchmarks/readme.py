@@ -6,7 +6,6 @@ line.
 
 from __future__ import annotations
 
-import platform
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,12 +31,14 @@ def as_readme(rows: Sequence[Row]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def put_in(readme: Path, area: str, rows: Sequence[Row], *, quick: bool) -> None:
-    """Replace an area's table in a README that has its two markers. Raises ValueError."""
+def put_in(readme: Path, area: str, rows: Sequence[Row], conditions: str) -> None:
+    """Replace an area's table, and the sentence about the conditions of the run, in a README.
+
+    Raises ValueError where the area's two markers are missing.
+    """
     text = readme.read_text("utf-8")
     start, end = f"<!-- bench:{area} -->", f"<!-- /bench:{area} -->"
-    said = f"One {'quick ' if quick else ''}run, Linux {platform.release().partition('-')[0]}."
-    block = f"{start}\n{said}\n\n{as_readme(rows)}\n{end}"
+    block = f"{start}\n{conditions}\n\n{as_readme(rows)}\n{end}"
     between = f"{re.escape(start)}.*?{re.escape(end)}"
     text, count = re.subn(between, lambda _: block, text, flags=re.DOTALL)
     if count != 1:
