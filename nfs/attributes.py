@@ -24,6 +24,7 @@ NO_WCC = bytes(8)
 # Directories have no blocks of data; a size is what tools expect to see there.
 DIRECTORY_BYTES = 4096
 _SECONDS_MAX = 2**32 - 1
+_TIME_MAX = _SECONDS_MAX * 1_000_000_000
 
 # By the type bits of a mode, shifted down.
 TYPES = {
@@ -51,22 +52,9 @@ def _numbers(inode: Inode, fsid: int) -> tuple[int, ...]:
     kind = TYPES[mode >> 12]
     if kind == 2:
         size = used = DIRECTORY_BYTES
-    if (
-        atime < 0
-        or mtime < 0
-        or ctime < 0
-        or max(atime, mtime, ctime) >= _SECONDS_MAX * 1_000_000_000
-    ):
+    if not (0 <= atime < _TIME_MAX and 0 <= mtime < _TIME_MAX and 0 <= ctime < _TIME_MAX):
         times = *wire_time(atime), *wire_time(mtime), *wire_time(ctime)
-    else:
-        times = (
-            atime // 1_000_000_000,
-            atime % 1_000_000_000,
-            mtime // 1_000_000_000,
-            mtime % 1_000_000_000,
-            ctime // 1_000_000_000,
-            ctime % 1_000_000_000,
-        )
+        return (kind, mode & 0o7777, nlink, uid, gid, size, used, major, minor, fsid, ino, *times)
     return (
         kind,
         mode & 0o7777,
@@ -79,7 +67,12 @@ def _numbers(inode: Inode, fsid: int) -> tuple[int, ...]:
         minor,
         fsid,
         ino,
-        *times,
+        atime // 1_000_000_000,
+        atime % 1_000_000_000,
+        mtime // 1_000_000_000,
+        mtime % 1_000_000_000,
+        ctime // 1_000_000_000,
+        ctime % 1_000_000_000,
     )
 
 
