@@ -104,6 +104,7 @@ class Realm:
             directory = SnapshotDirectory(self._store, volume.branch, writable)
             made.snapshots = self._made(directory, volume, rule, name)
             made.snapshots.root = snapdir.INO
+            made.snapshots.outer = made
         return made
 
     def _made(

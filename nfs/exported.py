@@ -11,9 +11,10 @@ from typing import NamedTuple, Protocol
 from nfs.export import Rule, Shown
 from nfs.handle import Handles, Volume
 from nfs.peer import Peer
+from store import snapdir
 from store.snapdir import SnapshotDirectory
 from store.tree import Tree
-from store.types import Caller
+from store.types import Caller, Inode
 
 # Callers kept for each export of a client: a VM has some dozens of users.
 _CALLERS_MAX = 1024
@@ -31,6 +32,7 @@ class Exported:
         "root",
         "branch",
         "snapshots",
+        "outer",
         "_callers",
     )
 
@@ -50,12 +52,39 @@ class Exported:
         self.root = volume.root
         # The directory of the branch's snapshots, where this shows it.
         self.snapshots: Exported | None = None
+        # Of that directory: the export that it lies in the root of.
+        self.outer: Exported | None = None
         self._callers: dict[Caller | None, Caller] = {}
 
     @property
     def lists_snapshots(self) -> bool:
         """Whether a listing of the root shows `.snapshots`."""
         return self.snapshots is not None and self.rule.snapshots is Shown.LISTED
+
+    def above(self, directory: int) -> int:
+        """The number of the directory that `..` of one leads to, never out of what is exported.
+
+        The exported directory, and what was moved out of it meanwhile, is above itself. Raises
+        Stale.
+        """
+        if directory == self.root:
+            return directory if self.outer is None else self.outer.root
+        tree = self.tree
+        found = above = tree.getattr(directory).parent
+        if self.root != tree.root:
+            while above != self.root:
+                if above == tree.root:
+                    return directory
+                above = tree.getattr(above).parent
+        return found
+
+    def inode(self, number: int) -> Inode:
+        """An inode of the tree, or of the virtual directories in it. Raises Stale."""
+        if number == snapdir.INO and self.snapshots is not None:
+            return self.snapshots.inode(number)
+        if self.outer is not None and number != snapdir.INO:
+            return self.outer.inode(number)
+        return self.tree.getattr(number)
 
     def caller(self, credential: Caller | None) -> Caller:
         """Who a credential stands for here, squashed as the rule says."""

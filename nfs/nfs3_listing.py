@@ -95,10 +95,8 @@ def readdirplus3(door: Door, call: Call, arguments: READDIRPLUS3args) -> Result:
         if crossing and cookie > COOKIE_DOT_DOT:
             parts += NO_ATTRIBUTES, bytes(4)  # another volume: the client looks it up
             continue
-        if number == snapdir.INO and exported.snapshots is not None:
-            inode = exported.snapshots.tree.getattr(number)
-        else:
-            inode = find(number)
+        special = crossing or number == snapdir.INO
+        inode = exported.inode(number) if special else find(number)
         parts += post_op(inode, fsid), _HANDLE(1, 60), make(prefix, number)
     if not parts and not eof:
         raise TooSmall(f"no entry fits in {arguments.maxcount} bytes")
@@ -119,15 +117,11 @@ def _entries(
     """The next entries of a directory as its export shows them, and whether they are the last."""
     found: Listing = exported.tree.readdir(who, ino, cookie, max(count, 1))
     entries, eof = found
-    if ino != exported.root or cookie > snapdir.COOKIE:
-        return entries, eof
-    shown = [
-        # `..` does not lead out of what is exported.
-        entry._replace(ino=ino) if entry.cookie == COOKIE_DOT_DOT else entry
-        for entry in entries
-    ]
-    if exported.lists_snapshots and cookie < snapdir.COOKIE:
-        behind = sum(entry.cookie <= COOKIE_DOT_DOT for entry in shown)
-        if eof or behind < len(shown) or cookie == COOKIE_DOT_DOT:
-            shown.insert(behind, SNAPSHOTS)
-    return shown, eof
+    for at, entry in enumerate(entries[:2]):
+        if entry.cookie == COOKIE_DOT_DOT:
+            entries[at] = entry._replace(ino=exported.above(ino))
+    if ino == exported.root and exported.lists_snapshots and cookie < snapdir.COOKIE:
+        behind = sum(entry.cookie <= COOKIE_DOT_DOT for entry in entries[:2])
+        if eof or behind < len(entries) or cookie == COOKIE_DOT_DOT:
+            entries.insert(behind, SNAPSHOTS)
+    return entries, eof

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable
 
 from nfs.attributes import NO_ATTRIBUTES, post_op, set_attributes, wcc
 from nfs.door import OK, Door, Result, no_dots
@@ -30,7 +29,7 @@ from nfs.nfs3_types import createmode3, ftype3, sattr3
 from nfs.program import Call
 from nfs.status import BadType
 from store import snapdir
-from store.errors import NotFound, Stale, StoreError
+from store.errors import NotFound, StoreError
 from store.snapdir import SnapshotDirectory
 from store.types import ROOT, Caller, CreateHow, Inode, Made, SetAttr
 
@@ -51,8 +50,10 @@ def lookup3(door: Door, call: Call, arguments: LOOKUP3args) -> Result:
     exported, parent = door.open(call, directory)
     who, tree, fsid = exported.caller(call.caller), exported.tree, exported.fsid
     try:
-        look = tree.lookup if name != b".." else _above(exported)
-        inode = look(who, parent, name)
+        if name == b"..":
+            exported, inode = _above(exported, who, parent)
+        else:
+            inode = tree.lookup(who, parent, name)
     except NotFound:
         exported, inode = _virtual(door, call, exported, parent, name)
     around = post_op(tree.getattr(parent), fsid)
@@ -60,23 +61,13 @@ def lookup3(door: Door, call: Call, arguments: LOOKUP3args) -> Result:
     return OK, LOOKUP3resok(handle, post_op(inode, exported.fsid), around)
 
 
-def _above(exported: Exported) -> Callable[[Caller, int, bytes], Inode]:
-    """A lookup of `..` that stays inside of what is exported."""
-
-    def lookup(who: Caller, ino: int, name: bytes) -> Inode:
-        tree = exported.tree
-        if ino == exported.root:
-            return tree.lookup(who, ino, b".")
-        found = tree.lookup(who, ino, name)
-        # In a sub-directory's export, the directory may have been moved out of it meanwhile.
-        above = found.ino
-        while above not in (exported.root, tree.root):
-            above = tree.getattr(above).parent
-        if above != exported.root and tree.root != exported.root:
-            raise Stale("the directory is not below the exported one any more")
-        return found
-
-    return lookup
+def _above(exported: Exported, who: Caller, directory: int) -> tuple[Exported, Inode]:
+    """What `..` of a directory leads to, for who may search it."""
+    exported.tree.lookup(who, directory, b".")
+    above = exported.above(directory)
+    if directory == exported.root and exported.outer is not None:
+        exported = exported.outer
+    return exported, exported.tree.getattr(above)
 
 
 def _virtual(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nfs.export import Rule, Squash
 from nfs.nfs3_types import ftype3, nfsstat3, nfstime3
 from tests.nfs.client import NOW, Client, at, sattr
-from tests.nfs.gateway import START_NS, Gateway, gateway
+from tests.nfs.gateway import START_NS, Gateway, fewer, gateway
 
 READ, LOOKUP, MODIFY, EXTEND, DELETE, EXECUTE = 1, 2, 4, 8, 16, 32
 
@@ -271,6 +271,7 @@ _modes = st.integers(0, 0o777)
 _ids = st.sampled_from([0, 10, 11])
 
 
+@fewer
 @given(_modes, _ids, _ids, _ids, _ids, st.booleans(), st.booleans())
 def test_access_agrees_with_what_later_calls_allow(
     mode: int, owner: int, group: int, uid: int, gid: int, read_only: bool, as_directory: bool
