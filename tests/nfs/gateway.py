@@ -101,6 +101,8 @@ class Flushing:
 
     def when_room(self, then: Callable[[], None]) -> None:
         self.rooms += 1
+        if self.failing is None:
+            self._store.settle()
         then()
 
     def elsewhere(self, run: Callable[[], None], then: Callable[[], None]) -> None:
