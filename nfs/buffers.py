@@ -32,7 +32,8 @@ class Buffers:
         for buffer in self._kept:
             if sys.getrefcount(buffer) == _FREE:
                 return memoryview(buffer)[:length]
+        if len(self._kept) >= _KEPT:
+            return memoryview(bytearray(length))
         fresh = bytearray(self._bytes_max)
-        if len(self._kept) < _KEPT:
-            self._kept.append(fresh)
+        self._kept.append(fresh)
         return memoryview(fresh)[:length]

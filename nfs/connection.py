@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 # Buffers that one sendmsg takes (IOV_MAX is 1024 on Linux).
 _BUFFERS_MAX = 512
+# Calls run before other connections get their turn: some milliseconds.
+_CALLS_AT_ONCE = 64
 # Replies up to this are joined into one buffer, which is cheaper than many small ones.
 _JOINED_BYTES = 16 * 1024
 
@@ -32,8 +34,8 @@ class Limits(NamedTuple):
     """What one connection may take.
 
     record_bytes_max: one call; a little more than the data of a WRITE. calls_max: calls under way
-    before the connection is not read any further. reply_bytes_max: replies that the client has
-    not taken, likewise.
+    before no more are run. reply_bytes_max: replies that the client has not taken, and data that
+    is being read for it, likewise.
     """
 
     record_bytes_max: int = (1 << 20) + (16 << 10)
@@ -63,6 +65,8 @@ class Connection:
         self._out_bytes = 0
         self.calls_under_way = 0
         self.ended = False
+        # Whether calls may have arrived whole that had to wait for their turn, or for room.
+        self.holds_calls = False
         # Since when (time.monotonic) the client has sent only a part of a call, or takes no
         # replies; None: it does.
         self.stalled_since: float | None = None
@@ -74,14 +78,16 @@ class Connection:
 
     @property
     def wants_write(self) -> bool:
-        """Whether there are replies that the socket has not taken."""
-        return bool(self._out)
+        """Whether there are replies that the socket has not taken; or calls that can be run now,
+        which a socket is waited for that takes replies."""
+        return bool(self._out) or (self.holds_calls and self.wants_read)
 
     @property
     def wants_read(self) -> bool:
         """Whether there is room for more calls."""
         limits = self._limits
-        return self.calls_under_way < limits.calls_max and self._out_bytes < limits.reply_bytes_max
+        reply_bytes = self._out_bytes + self.peer.reading_bytes
+        return self.calls_under_way < limits.calls_max and reply_bytes < limits.reply_bytes_max
 
     def close(self) -> None:
         """End the connection, whatever is under way; the replies to that go nowhere."""
@@ -94,33 +100,17 @@ class Connection:
     # --- in -----------------------------------------------------------------------------------
 
     def read(self) -> int:
-        """Receive once, and run all calls that are there whole; says how many.
+        """Run calls that are there whole, receiving once if there are none; says how many.
 
         Closes the connection at its end, and on bytes that make no sense.
         """
-        records = self._records
-        try:
-            count = self._sock.recv_into(records.room())
-        except (BlockingIOError, InterruptedError):
+        if not self.holds_calls and not self._receive():
             return 0
-        except OSError:
-            count = 0
-        if not count:
-            self.close()
-            return 0
-        records.received(count)
-        peer, dispatch, send = self.peer, self._dispatcher.dispatch, self.send
-        peer.received_bytes += count
         calls = 0
         try:
-            message = records.record()
-            while message is not None:
-                self.calls_under_way += 1
-                calls += 1
-                dispatch(message, peer, send)
-                message = records.record()
+            calls = self._run_calls()
         except (RecordTooLong, BadMessage) as error:
-            log.info("%s: %s; closed", peer.address, error)
+            log.info("%s: %s; closed", self.peer.address, error)
             self.push()
             self.close()
         if self._out:
@@ -128,9 +118,46 @@ class Connection:
         self._note_stall()
         return calls
 
+    def _receive(self) -> bool:
+        """Receive what there is; whether there was something."""
+        try:
+            count = self._sock.recv_into(self._records.room())
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            count = 0
+        if not count:
+            self.close()
+            return False
+        self._records.received(count)
+        self.peer.received_bytes += count
+        return True
+
+    def _run_calls(self) -> int:
+        """Run calls while there are some and there is room. Raises RecordTooLong, BadMessage."""
+        records, dispatch, peer, send = (
+            self._records,
+            self._dispatcher.dispatch,
+            self.peer,
+            self.send,
+        )
+        calls = 0
+        self.holds_calls = False
+        message = records.record()
+        while message is not None:
+            self.calls_under_way += 1
+            calls += 1
+            dispatch(message, peer, send)
+            if calls >= _CALLS_AT_ONCE or not self.wants_read:
+                self.holds_calls = True
+                break
+            message = records.record()
+        return calls
+
     def _note_stall(self) -> None:
         """Note since when the client owes the rest of a call, or is owed replies."""
-        if not self._records.waiting_bytes and not self._out:
+        owes = self._records.waiting_bytes and self.wants_read
+        if not owes and not self._out:
             self.stalled_since = None
         elif self.stalled_since is None:
             self.stalled_since = time.monotonic()

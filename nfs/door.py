@@ -17,10 +17,11 @@ from nfs.exported import Exported, Realm
 from nfs.handle import BadHandle
 from nfs.nfs3_types import nfsstat3
 from nfs.program import Again, Call
+from nfs.shown import Shown, ShownVolumes
 from nfs.status import FAILURES, ForgedHandle, OtherVolume, status
 from store import snapdir
 from store.errors import Busy, Exists, InvalidName, NotPermitted, ReadOnly, Stale
-from store.types import Change
+from store.types import Change, Inode
 
 OK = nfsstat3.OK
 Result = tuple[int, Any]
@@ -49,6 +50,7 @@ class Door:
         self.verifier = secrets.token_bytes(8)
         self.buffers = Buffers(self.limits.read_bytes_max)
         self.handles = realm.handles
+        self._shown = ShownVolumes(realm.handles)
 
     def open(self, call: Call, handle: bytes) -> tuple[Exported, int]:
         """What a handle opens for the caller, and the inode number.
@@ -77,6 +79,7 @@ class Door:
         except BadHandle as error:
             raise ForgedHandle(str(error)) from None
         exported = self.realm.exported(volume, call.peer)
+        exported.shown = self._shown.of(prefix, exported.fsid)
         call.peer.exports[prefix] = exported
         return exported
 
@@ -98,6 +101,13 @@ class Door:
     def handle(self, exported: Exported, ino: int) -> bytes:
         """The handle of an inode."""
         return self.handles.make(exported.prefix, ino)
+
+    def shown(self, exported: Exported, inode: Inode) -> Shown:
+        """An inode's attributes and handle, as replies have them."""
+        if exported.shown is not None:
+            return exported.shown.of(inode)
+        handle = self.handles.make(exported.prefix, inode.ino)
+        return Shown(inode, attributes.post_op(inode, exported.fsid), handle)
 
     # --- `.snapshots` -------------------------------------------------------------------------
 
@@ -132,7 +142,7 @@ class Door:
         """An object's post_op_attr as it now is, empty where the caller may not have it."""
         try:
             exported, ino = self.open(call, handle)
-            return attributes.post_op(exported.tree.getattr(ino), exported.fsid)
+            return self.shown(exported, exported.tree.getattr(ino)).attributes
         except FAILURES:
             return attributes.NO_ATTRIBUTES
 

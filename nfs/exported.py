@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from nfs.export import Rule, Shown
 from nfs.handle import Handles, Volume
 from nfs.peer import Peer
+from nfs.shown import ShownInodes
 from store import snapdir
 from store.snapdir import SnapshotDirectory
 from store.tree import Tree
@@ -33,6 +34,7 @@ class Exported:
         "branch",
         "snapshots",
         "outer",
+        "shown",
         "_callers",
     )
 
@@ -54,6 +56,8 @@ class Exported:
         self.snapshots: Exported | None = None
         # Of that directory: the export that it lies in the root of.
         self.outer: Exported | None = None
+        # What was shown of the tree's inodes, once the door has let a client in.
+        self.shown: ShownInodes | None = None
         self._callers: dict[Caller | None, Caller] = {}
 
     @property

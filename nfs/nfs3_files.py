@@ -63,7 +63,8 @@ _COPIED_BYTES = 32 * 1024
 def getattr3(door: Door, call: Call, arguments: GETATTR3args) -> Result:
     """RFC 1813 3.3.1."""
     exported, ino = door.open(call, arguments.object)
-    return OK, GETATTR3resok(attributes.attributes(exported.tree.getattr(ino), exported.fsid))
+    packed = door.shown(exported, exported.tree.getattr(ino)).attributes
+    return OK, GETATTR3resok(packed[4:])  # without the word that says that they follow
 
 
 def setattr3(door: Door, call: Call, arguments: SETATTR3args) -> Result:
@@ -91,7 +92,7 @@ def access3(door: Door, call: Call, arguments: ACCESS3args) -> Result:
     for bit, mask in bits:
         if wanted & bit and granted & mask == mask:
             allowed |= bit
-    return OK, ACCESS3resok(post_op(inode, exported.fsid), allowed)
+    return OK, ACCESS3resok(door.shown(exported, inode).attributes, allowed)
 
 
 def readlink3(door: Door, call: Call, arguments: READLINK3args) -> Result:
@@ -111,11 +112,11 @@ def read3(door: Door, call: Call, arguments: READ3args) -> Result | Later:
     count = min(arguments.count_, door.limits.read_bytes_max)
     job = _begin_read(door, exported, exported.caller(call.caller), ino, arguments.offset, count)
     if job.run_cached():
-        return _read(exported, job.finish())
+        return _read(door, exported, job.finish())
 
     def finish() -> Result:
         try:
-            return _read(exported, job.finish())
+            return _read(door, exported, job.finish())
         except StoreError as error:
             return status(error), one_attr(door.attributes(call, arguments.file))
 
@@ -137,9 +138,9 @@ def _begin_read(
         return tree.begin_read(None, ino, offset, count, take)
 
 
-def _read(exported: Exported, done: Data) -> Result:
+def _read(door: Door, exported: Exported, done: Data) -> Result:
     data, eof, inode = done
-    return OK, READ3resok(post_op(inode, exported.fsid), len(data), eof, data)
+    return OK, READ3resok(door.shown(exported, inode).attributes, len(data), eof, data)
 
 
 def write3(door: Door, call: Call, arguments: WRITE3args) -> Result:

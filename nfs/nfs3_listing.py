@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from nfs.attributes import NO_ATTRIBUTES, post_op
 from nfs.door import OK, Door, Result
 from nfs.exported import Exported
+from nfs.handle import HANDLE_BYTES
 from nfs.nfs3_messages import (
     READDIR3args,
     READDIR3resok,
@@ -32,13 +33,13 @@ COOKIE_VERIFIER = b"fsgw" + bytes(4)
 _AROUND_BYTES = 88 + 8 + 4 + 4
 # fileid, an empty name and cookie of an entry that follows, and what READDIRPLUS adds to it.
 _ENTRY_BYTES = 4 + 8 + 4 + 8
-_PLUS_BYTES = 88 + 4 + 4 + 60
+_PLUS_BYTES = 88 + 4 + 4 + HANDLE_BYTES
 # An entry's name is a word long at least.
 _LEAST_BYTES = _ENTRY_BYTES + 4
 
 _FOLLOWS = struct.Struct("!IQI").pack
 _COOKIE = struct.Struct("!Q").pack
-_HANDLE = struct.Struct("!II").pack
+_HANDLE_FOLLOWS = struct.pack("!II", 1, HANDLE_BYTES)
 _END = {False: struct.pack("!II", 0, 0), True: struct.pack("!II", 0, 1)}
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
 
@@ -74,15 +75,16 @@ def readdir3(door: Door, call: Call, arguments: READDIR3args) -> Result:
 def readdirplus3(door: Door, call: Call, arguments: READDIRPLUS3args) -> Result:
     """RFC 1813 3.3.17."""
     exported, ino = door.open(call, arguments.dir)
-    who, tree, fsid = exported.caller(call.caller), exported.tree, exported.fsid
+    who, tree = exported.caller(call.caller), exported.tree
     room = min(arguments.maxcount, LISTING_BYTES_MAX) - _AROUND_BYTES
     names_room = arguments.dircount
     count = min(room // (_LEAST_BYTES + _PLUS_BYTES), names_room // _LEAST_BYTES + 1)
     entries, eof = _entries(exported, who, ino, arguments.cookie, count)
-    find, make, prefix = tree.getattr, door.handles.make, exported.prefix
-    crossing = isinstance(tree, SnapshotDirectory)
+    find, crossing = tree.getattr, isinstance(tree, SnapshotDirectory)
+    shown = door.shown
     _check_room(room)
     parts: list[bytes] = []
+    append = parts.append
     for name, number, _, cookie in entries:
         length = len(name)
         size = _ENTRY_BYTES + (length + 3 & ~3)
@@ -91,18 +93,31 @@ def readdirplus3(door: Door, call: Call, arguments: READDIRPLUS3args) -> Result:
         if room < 0 or (names_room < 0 and parts):
             eof = False
             break
-        parts += _FOLLOWS(1, number, length), name, _PADDING[length & 3], _COOKIE(cookie)
-        if crossing and cookie > COOKIE_DOT_DOT:
-            parts += NO_ATTRIBUTES, bytes(4)  # another volume: the client looks it up
+        append(_FOLLOWS(1, number, length))
+        append(name)
+        if length & 3:
+            append(_PADDING[length & 3])
+        append(_COOKIE(cookie))
+        if crossing or number == snapdir.INO:
+            append(_virtual(door, exported, number, cookie))
             continue
-        special = crossing or number == snapdir.INO
-        inode = exported.inode(number) if special else find(number)
-        parts += post_op(inode, fsid), _HANDLE(1, 60), make(prefix, number)
+        _, packed, handle = shown(exported, find(number))
+        append(packed)
+        append(_HANDLE_FOLLOWS)
+        append(handle)
     if not parts and not eof:
         raise TooSmall(f"no entry fits in {arguments.maxcount} bytes")
-    parts.append(_END[eof])
-    around = post_op(find(ino), fsid)
+    append(_END[eof])
+    around = door.shown(exported, find(ino)).attributes
     return OK, READDIRPLUS3resok(around, COOKIE_VERIFIER, b"".join(parts))
+
+
+def _virtual(door: Door, exported: Exported, number: int, cookie: int) -> bytes:
+    """Attributes and handle of an entry that is, or is in, a virtual directory."""
+    if isinstance(exported.tree, SnapshotDirectory) and cookie > COOKIE_DOT_DOT:
+        return NO_ATTRIBUTES + bytes(4)  # another volume: the client looks it up
+    attributes = post_op(exported.inode(number), exported.fsid)
+    return attributes + _HANDLE_FOLLOWS + door.handles.make(exported.prefix, number)
 
 
 def _check_room(room: int) -> None:

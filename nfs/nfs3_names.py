@@ -48,7 +48,8 @@ def lookup3(door: Door, call: Call, arguments: LOOKUP3args) -> Result:
     """RFC 1813 3.3.3. `..` does not lead out of the exported directory."""
     directory, name = arguments.what
     exported, parent = door.open(call, directory)
-    who, tree, fsid = exported.caller(call.caller), exported.tree, exported.fsid
+    who, tree = exported.caller(call.caller), exported.tree
+    around = door.shown(exported, tree.getattr(parent)).attributes
     try:
         if name == b"..":
             exported, inode = _above(exported, who, parent)
@@ -56,9 +57,8 @@ def lookup3(door: Door, call: Call, arguments: LOOKUP3args) -> Result:
             inode = tree.lookup(who, parent, name)
     except NotFound:
         exported, inode = _virtual(door, call, exported, parent, name)
-    around = post_op(tree.getattr(parent), fsid)
-    handle = door.handle(exported, inode.ino)
-    return OK, LOOKUP3resok(handle, post_op(inode, exported.fsid), around)
+    _, attributes, handle = door.shown(exported, inode)
+    return OK, LOOKUP3resok(handle, attributes, around)
 
 
 def _above(exported: Exported, who: Caller, directory: int) -> tuple[Exported, Inode]:

@@ -31,6 +31,7 @@ class Peer:
         "calls",
         "received_bytes",
         "sent_bytes",
+        "reading_bytes",
         "exports",
         "exports_version",
     )
@@ -42,5 +43,7 @@ class Peer:
         self.local_address = local_address
         self.number = next(_numbers)
         self.calls = self.received_bytes = self.sent_bytes = 0
+        # Data that is being read from disk for replies.
+        self.reading_bytes = 0
         self.exports: dict[bytes, Exported] = {}
         self.exports_version = -1

@@ -41,7 +41,7 @@ class RecordReader:
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
-        self._buffer = bytearray(READ_BYTES)
+        self._buffer = bytearray()  # a connection that never sends anything holds nothing
         self._start = self._end = 0
         self._longest_bytes = 0
         self._parts: list[memoryview] = []

@@ -163,7 +163,7 @@ class Server:
                     continue
                 if event & ~select.EPOLLIN:
                     connection.push()
-                if event & _READABLE:
+                if event & _READABLE or connection.holds_calls:
                     ran += connection.read()
                 self._watch(connection, number)
             calls += ran + 1
