@@ -119,7 +119,8 @@ FRESH = re.compile(
     r"[0-9a-f]{64}|\b[0-9a-f]{12}\b|rollback-\S+|\d{4}-\d\d-\d\d[T ]\d\d[:.]\d\d[:.]\d\d\S*"
 )
 FRESH_KEYS = {
-    "id", "head", "parent", "snapshot", "created_ns", "atime_ns", "mtime_ns", "ctime_ns", "btime_ns", "time_ns", "ino", "root_ino", "commit", "parents",
+    "id", "head", "parent", "snapshot", "ino", "root_ino", "commit", "parents",
+    "created_ns", "atime_ns", "mtime_ns", "ctime_ns", "btime_ns", "time_ns",
     "database_bytes", "journal_bytes", "stored_bytes", "pack_bytes", "exclusive_bytes",
     "reclaimable_bytes", "packs", "objects", "unique_bytes", "copied_bytes", "freed_bytes",
     "dead_bytes", "packs_removed", "objects_removed",
