@@ -67,7 +67,8 @@ class Content(Renaming):
     ) -> ReadJob:
         """A read as of now, whose I/O may run on another thread. Raises as `read`.
 
-        `take(length)` gives the memory to read into, whatever it holds; fresh memory without.
+        `take(length)` gives memory to read into, whatever it holds, to `run_cached` where the
+        bytes are not in memory anyhow. Fresh memory without.
         """
         inode = regular(self._inodes.get(ino) or self.getattr(ino))
         if who is not None and who.uid != inode.uid:
@@ -82,8 +83,7 @@ class Content(Renaming):
         objects = self._ground.objects
         if offset >= stop:
             return ReadJob(inode, stop >= inode.size, None, objects, plan, None)
-        out = None if take is None else take(stop - offset)
-        return ReadJob(inode, stop >= inode.size, plan(), objects, plan, out)
+        return ReadJob(inode, stop >= inode.size, plan(), objects, plan, take)
 
     def _bytes(self, ino: int, offset: int, stop: int) -> bytearray:
         """The bytes offset <= i < stop of a file, holes as zeros; not limited by its size."""

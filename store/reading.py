@@ -50,18 +50,35 @@ class ReadPlan(NamedTuple):
     pieces: list[Piece]
     fetched: list[tuple[bytes, bytes]]
 
+    def get(
+        self, packs: PackReader, take: Callable[[int], memoryview] | None, flags: int = 0
+    ) -> memoryview:
+        """The bytes, in memory that `take` gives, or where they are anyhow: not to be changed.
+
+        With CACHED, raises NotCached where the disk would have to be waited for; as `fetch`.
+        """
+        if not self.whole:
+            if len(self.parts) == 1 and not self.pieces:
+                oid, location, _, start, stop = self.parts[0]
+                if stop - start == self.length:
+                    chunk = packs.read(oid, location, flags)
+                    self.fetched.append((oid, chunk))
+                    return memoryview(chunk)[start:stop]
+            elif len(self.pieces) == 1 and not self.parts:
+                data, _, start, stop = self.pieces[0]
+                if stop - start == self.length:
+                    return memoryview(data)[start:stop]
+        out = memoryview(bytearray(self.length)) if take is None else take(self.length)
+        if take is not None and sum(chunk.stop for chunk in self.whole) < self.length:
+            out[:] = bytes(self.length)  # nothing old must show where nothing covers it
+        self._fetch(packs, out, flags)
+        return out
+
     def fetch(self, packs: PackReader) -> bytearray:
         """The bytes; holes are zeros. Any thread. Raises Damaged, StorageFailure."""
         out = bytearray(self.length)
         self._fetch(packs, memoryview(out), 0)
         return out
-
-    def fetch_into(self, packs: PackReader, out: memoryview, flags: int) -> None:
-        """The same into memory that may hold anything. With CACHED, raises NotCached where the
-        disk would have to be waited for."""
-        if sum(chunk.stop - chunk.start for chunk in self.whole) < self.length:
-            out[:] = bytes(self.length)  # nothing old must show where nothing covers it
-        self._fetch(packs, out, flags)
 
     def _fetch(self, packs: PackReader, out: memoryview, flags: int) -> None:
         if self.whole:
@@ -81,7 +98,7 @@ class ReadPlan(NamedTuple):
 class ReadJob:
     """One read under way. `run` on any thread, then `finish` on the main thread."""
 
-    __slots__ = ("_again", "_data", "_eof", "_error", "_inode", "_objects", "_out", "_plan")
+    __slots__ = ("_again", "_data", "_eof", "_error", "_inode", "_objects", "_plan", "_take")
 
     def __init__(
         self,
@@ -90,10 +107,10 @@ class ReadJob:
         plan: ReadPlan | None,
         objects: ObjectReader,
         again: Callable[[], ReadPlan],
-        out: memoryview | None,
+        take: Callable[[int], memoryview] | None,
     ) -> None:
         self._inode, self._eof, self._plan, self._objects = inode, eof, plan, objects
-        self._again, self._out = again, out
+        self._again, self._take = again, take
         self._data: bytes | bytearray | memoryview = b""
         self._error: StoreError | None = None
 
@@ -113,10 +130,8 @@ class ReadJob:
         plan, packs = self._plan, self._objects.packs
         if plan is None:
             return
-        out = self._out or memoryview(bytearray(plan.length))
         try:
-            plan.fetch_into(packs, out, flags)
-            self._data = out
+            self._data = plan.get(packs, self._take if flags == CACHED else None, flags)
         except StoreError as error:
             self._error = error
 
