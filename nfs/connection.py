@@ -84,10 +84,14 @@ class Connection:
 
     @property
     def wants_read(self) -> bool:
-        """Whether there is room for more calls."""
+        """Whether there is room for more calls, and somebody who might send them."""
         limits = self._limits
         reply_bytes = self._out_bytes + self.peer.reading_bytes
-        return self.calls_under_way < limits.calls_max and reply_bytes < limits.reply_bytes_max
+        return (
+            self.calls_under_way < limits.calls_max
+            and reply_bytes < limits.reply_bytes_max
+            and not self.ended
+        )
 
     def close(self) -> None:
         """End the connection, whatever is under way; the replies to that go nowhere."""

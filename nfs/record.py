@@ -11,8 +11,10 @@ import struct
 
 LAST = 0x8000_0000
 _MARK = struct.Struct("!I")
-# What is read from a connection at once: a few small calls, or a part of a large one.
+# What is read from a connection at once: many small calls, or a part of a large one. One that
+# sends little has less memory.
 READ_BYTES = 64 * 1024
+_FIRST_BYTES = 4 * 1024
 # Memory for a long record grows by this factor each time that it is full, up to the longest that
 # came whole on this connection: who announces much and sends little holds little.
 GROWTH = 4
@@ -41,7 +43,8 @@ class RecordReader:
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
-        self._buffer = bytearray()  # a connection that never sends anything holds nothing
+        self._buffer = bytearray()
+        self._next_bytes = _FIRST_BYTES
         self._start = self._end = 0
         self._longest_bytes = 0
         self._parts: list[memoryview] = []
@@ -55,7 +58,8 @@ class RecordReader:
     def room(self) -> memoryview:
         """Where to receive to; never empty."""
         if self._end == len(self._buffer):
-            self._move(READ_BYTES)
+            self._move(self._next_bytes)
+            self._next_bytes = min(READ_BYTES, GROWTH * self._next_bytes)
         return memoryview(self._buffer)[self._end :]
 
     def received(self, count: int) -> None:
@@ -94,6 +98,6 @@ class RecordReader:
     def _move(self, bytes_wanted: int) -> None:
         """Go on in new memory with room for so many bytes; records handed out keep the old."""
         rest = memoryview(self._buffer)[self._start : self._end]
-        fresh = bytearray(max(READ_BYTES, bytes_wanted, len(rest) + 4))
+        fresh = bytearray(max(bytes_wanted, len(rest) + 4))
         fresh[: len(rest)] = rest
         self._buffer, self._start, self._end = fresh, 0, len(rest)

@@ -25,7 +25,7 @@ LINGER_S = 0.0001
 # Calls run before other tasks get their turn: some milliseconds.
 _CALLS_A_TURN = 128
 _EVENTS_MAX = 64
-_READABLE = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
+_BROKEN = select.EPOLLHUP | select.EPOLLERR
 # What the kernel queues of connections that were not accepted yet: a data centre that comes back.
 BACKLOG = 1024
 CONNECTIONS_MAX = 4096
@@ -161,9 +161,11 @@ class Server:
                 connection = self._connections.get(number)
                 if connection is None:
                     continue
-                if event & ~select.EPOLLIN:
+                if event & _BROKEN:
+                    connection.close()
+                elif event & select.EPOLLOUT:
                     connection.push()
-                if event & _READABLE or connection.holds_calls:
+                if connection.wants_read and (event & select.EPOLLIN or connection.holds_calls):
                     ran += connection.read()
                 self._watch(connection, number)
             calls += ran + 1
