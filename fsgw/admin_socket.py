@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 CONNECTIONS_MAX = 128
 HEAD_BYTES_MAX = 64 * 1024
 _BACKLOG = 128
-_KEEP_ALIVE_S = 60
+_KEEP_ALIVE_S = 5
 
 
 def listen(path: Path, mode: int) -> socket.socket:

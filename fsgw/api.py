@@ -51,6 +51,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 QUERY_ARGUMENTS_MAX = 32
+_PASSED_OVER_BYTES_MAX = 16 * 1024 * 1024
 
 _JSON, _LINES, _BYTES = "application/json", "application/x-ndjson", "application/octet-stream"
 
@@ -75,6 +76,8 @@ class Api:
         answer = _Answer(send)
         try:
             await self._answered(scope, receive, answer)
+        except _Gone:
+            log.debug("%s %s: the client has gone", scope["method"], scope["path"])
         except Exception as error:  # whatever it is, the client gets to know
             status, body = failures.answer(error)
             if status is HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, StoreError):
@@ -94,7 +97,7 @@ class Api:
         if operation.method in ("POST", "PATCH"):
             if query:
                 raise BadArguments(f"arguments of a {operation.method} are in its body")
-            given = await self._body(scope, receive)
+            given = await self._body(receive)
         else:
             given = query
         if twice := sorted(given.keys() & values.keys()):
@@ -126,25 +129,23 @@ class Api:
             HTTPStatus.METHOD_NOT_ALLOWED, "MethodNotAllowed", f"this path has {allowed}"
         )
 
-    async def _body(self, scope: Scope, receive: Receive) -> Plain:
+    async def _body(self, receive: Receive) -> Plain:
         """The arguments in a request's body."""
-        too_long = HttpError(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            "TooLarge",
-            f"a request has {self._request_bytes_max} bytes at most",
-        )
-        for name, value in scope["headers"]:
-            if name == b"content-length" and int(value) > self._request_bytes_max:
-                raise too_long
-        body, more = bytearray(), True
-        while more:
+        limit = self._request_bytes_max
+        body, length, more = bytearray(), 0, True
+        # Of one that is too long the rest is passed over, to some extent: a client hears of it
+        # only once it has sent all.
+        while more and length <= limit + _PASSED_OVER_BYTES_MAX:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise HttpError(HTTPStatus.BAD_REQUEST, "BadRequest", "the request was cut short")
-            body += message.get("body", b"")
+                raise _Gone
+            length += len(message.get("body", b""))
             more = message.get("more_body", False)
-            if len(body) > self._request_bytes_max:
-                raise too_long
+            if length <= limit:
+                body += message.get("body", b"")
+        if length > limit:
+            text = f"a request has {limit} bytes at most"
+            raise HttpError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "TooLarge", text)
         found = _parsed(bytes(body)) if body else {}
         if not isinstance(found, dict):
             raise BadArguments("the body of a request is a JSON object")
@@ -206,12 +207,22 @@ class Api:
         await answer.end(_LINES)
 
 
+class _Gone(Exception):
+    """The client has hung up."""
+
+
 class _Answer:
     """One response; it begins with the first thing that is sent."""
 
     def __init__(self, send: Send) -> None:
-        self._send = send
+        self._to_client = send
         self._began = ""
+
+    async def _send(self, message: MutableMapping[str, Any]) -> None:
+        try:
+            await self._to_client(message)
+        except (trio.BrokenResourceError, trio.BusyResourceError, trio.ClosedResourceError):
+            raise _Gone from None  # a connection that is being closed is busy with that
 
     async def _begin(self, status: HTTPStatus, kind: str, *more: tuple[bytes, bytes]) -> None:
         if not self._began:
