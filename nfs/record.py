@@ -15,6 +15,9 @@ _MARK = struct.Struct("!I")
 # sends little has less memory.
 READ_BYTES = 64 * 1024
 _FIRST_BYTES = 4 * 1024
+# ... or, where long calls come in, so many of them.
+LONG_READ_BYTES = 1 << 20
+_RECORDS_A_READ = 8
 # Memory for a long record grows by this factor each time that it is full, up to the longest that
 # came whole on this connection: who announces much and sends little holds little.
 GROWTH = 4
@@ -59,7 +62,9 @@ class RecordReader:
         """Where to receive to; never empty."""
         if self._end == len(self._buffer):
             self._move(self._next_bytes)
-            self._next_bytes = min(READ_BYTES, GROWTH * self._next_bytes)
+            # Room for several of the records that come here, so that few of them are cut in two.
+            most = max(READ_BYTES, min(_RECORDS_A_READ * self._longest_bytes, LONG_READ_BYTES))
+            self._next_bytes = min(most, GROWTH * self._next_bytes)
         return memoryview(self._buffer)[self._end :]
 
     def received(self, count: int) -> None:
