@@ -49,6 +49,7 @@ class Gateway:
         self.exports = Exports(self.exports_file)
         self.door = NfsDoor(store, self.exports, self.committer, config.nfs, self.directory)
         self.rates = Rates(self)
+        self.is_ready = False
         self._stopping = trio.Event()
         self._at_once = trio.Event()
 
@@ -68,7 +69,9 @@ class Gateway:
                 await nursery.start(api.run)
                 bound: Plain = await nursery.start(self.door.run)
                 nursery.start_soon(self.rates.run)
-                ready({f"nfs_{key}": value for key, value in bound.items()})
+                told = {f"nfs_{key}": value for key, value in bound.items()}
+                ready({**told, "socket": str(self.socket)})
+                self.is_ready = True
                 await self._stopping.wait()
                 await self._drain(api)
                 await self.committer.durable()
@@ -123,18 +126,21 @@ def serve(config: Config) -> None:
     with Store.open(config.directory, config.options) as store:
         gateway = Gateway(store, config)
         event(log, "start", store=str(gateway.directory), pid=os.getpid())
-
-        def ready(bound: Plain) -> None:
-            event(log, "ready", **bound, socket=str(gateway.socket))
-            notify("READY=1")
-
         try:
-            trio.run(gateway.run, ready)
+            trio.run(gateway.run, _ready)
         except BaseExceptionGroup as group:
-            raise _only(group) from None
+            error = _only(group)
+            if gateway.is_ready:
+                log.error("the gateway failed", exc_info=error)
+            raise error from None
         finally:
             gateway.door.realm.close()
     event(log, "stop")
+
+
+def _ready(bound: Plain) -> None:
+    event(log, "ready", **bound)
+    notify("READY=1")
 
 
 def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from fsgw.session import EXIT_GATEWAY, Session
+from fsgw.session import GatewayFailed, Session
 from store.errors import StoreError
 
 # Options that say the same as a key of the configuration, and win.
@@ -60,6 +60,6 @@ def serve(context: click.Context, /, file: Path | None, **options: object) -> No
         gateway.serve(config)
     except (StoreError, OSError):
         raise
-    except Exception:
-        logging.getLogger(__name__).exception("the gateway failed")
-        context.exit(EXIT_GATEWAY)
+    except Exception as error:
+        logging.getLogger(__name__).debug("the gateway failed", exc_info=error)
+        raise GatewayFailed(f"the gateway failed: {type(error).__name__}: {error}") from error

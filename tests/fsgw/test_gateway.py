@@ -6,6 +6,8 @@ import json
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import pytest
 from fsgw.plain import Plain
 from store.store import Store
 from tests.fsgw.helpers import Fsgw
-from tests.fsgw.served import Served, serving
+from tests.fsgw.served import ROOT, Served, serving
 from tests.fsgw.test_cli import run_process
 
 STATUS_KEYS = {
@@ -230,3 +232,42 @@ def test_the_log_as_text(fsgw: Fsgw) -> None:
     assert served.ended() == 0
     told = [line["message"] for line in served.lines]
     assert told[0].split()[1:] == ["info", "admin", "operation=branches.create", "name=other"]
+
+
+FAILING = """
+import sys
+from fsgw import nfs_door
+from fsgw.cli import main
+
+async def run(self, *, task_status):
+    task_status.started({"port": 1, "portmap": ""})
+    self.realm._store.create_branch("unflushed")
+    raise ERROR
+
+nfs_door.NfsDoor.run = run
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        ("RuntimeError('out of order')", 6, "RuntimeError: out of order"),
+        ("OSError(5, 'Input/output error')", 4, "the gateway failed\nTraceback"),
+    ],
+)
+def test_a_part_that_fails_takes_the_whole_down_and_nothing_is_lost(
+    fsgw: Fsgw, error: str, code: int, told: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FAILING.replace("ERROR", error), "--store", fsgw.path, "serve"],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr
+    assert not (fsgw.path / "gateway.sock").exists()
+    assert names(fsgw) == ["main", "unflushed"]
