@@ -114,7 +114,11 @@ def read3(door: Door, call: Call, arguments: READ3args) -> Result | Later:
     if job.run_cached():
         return _read(door, exported, job.finish())
 
+    peer = call.peer
+    peer.reading_bytes += count
+
     def finish() -> Result:
+        peer.reading_bytes -= count
         try:
             return _read(door, exported, job.finish())
         except StoreError as error:
