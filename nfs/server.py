@@ -89,6 +89,7 @@ class Server:
         self._unsent: set[Connection] = set()
         self._listening: list[trio.CancelScope] = []
         self._epoll = select.epoll()
+        self._draining = False
         self._seen: dict[int, tuple[int, float]] = {}
         self.accepted = self.refused = self.calls = 0
 
@@ -135,9 +136,12 @@ class Server:
             self._epoll.close()
 
     async def drain(self) -> None:
-        """Accept no more, and return once all calls under way are answered."""
+        """Take no more connections or calls, and return once those under way are answered."""
+        self._draining = True
         for scope in self._listening:
             scope.cancel()
+        for connection in list(self._connections.values()):
+            self._watch(connection)
         while not all(connection.is_idle for connection in self._connections.values()):
             await trio.sleep(_DRAIN_LOOK_S)
 
@@ -181,7 +185,7 @@ class Server:
             if self._connections.pop(number, None) is not None:
                 del self._masks[number]
             return
-        wanted = select.EPOLLIN if connection.wants_read else 0
+        wanted = select.EPOLLIN if connection.wants_read and not self._draining else 0
         if connection.wants_write:
             wanted |= select.EPOLLOUT
         if wanted != self._masks[number]:
