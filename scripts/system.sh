@@ -33,9 +33,11 @@ fsgw_setup_system() {
         flock 9 || exit 1
         _fsgw_system_packages 9>&-
     ) 9>"$FSGW_ROOT/.venv.lock" || fsgw_die 'the set-up for tests/system failed' || return 1
-    local kind
-    for kind in kernel debian; do
-        "$FSGW_ROOT/scripts/vm-image" "$kind" >/dev/null ||
-            fsgw_die "scripts/vm-image $kind failed" || return 1
+    local image
+    for image in kernel 'debian python3'; do
+        # Words of their own: what it is and its packages.
+        # shellcheck disable=SC2086
+        "$FSGW_ROOT/scripts/vm-image" $image >/dev/null ||
+            fsgw_die "scripts/vm-image $image failed" || return 1
     done
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import stat
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -79,13 +80,13 @@ def to_stat(found: os.stat_result) -> Stat:
     )
 
 
-def parse_dirents(buffer: bytes) -> Iterator[Entry]:
-    """The entries in what getdents64 filled in."""
+def parse_dirents(buffer: bytes) -> Iterator[tuple[bytes, int, int, int]]:
+    """The entries in what getdents64 filled in: name, inode number, d_type, cookie."""
     start = 0
     while start < len(buffer):
         ino, cookie, length, kind = DIRENT.unpack_from(buffer, start)
         name = buffer[start + DIRENT.size : start + length].split(b"\0", 1)[0]
-        yield Entry(name, ino, fs.KINDS[kind << 12], cookie)
+        yield name, ino, kind, cookie
         start += length
 
 
@@ -220,7 +221,7 @@ class OsFs(Fs):
         return self._call(os.readlink, self._path(path))
 
     def readdir(self, path: Path, cookie: int = 0, count: int = 100_000) -> list[Entry]:
-        entries: list[Entry] = []
+        entries: list[tuple[bytes, int, int, int]] = []
         buffer = ctypes.create_string_buffer(DIRENT_BUFFER_BYTES)
         with acting_as(self._user):
             fd = os.open(self._path(path), os.O_RDONLY | os.O_DIRECTORY)
@@ -233,7 +234,12 @@ class OsFs(Fs):
                     entries += parse_dirents(buffer.raw[:filled])
             finally:
                 os.close(fd)
-        return entries[:count]
+        return [self._entry(path, *entry) for entry in entries[:count]]
+
+    def _entry(self, path: Path, name: bytes, ino: int, kind: int, cookie: int) -> Entry:
+        """An entry; a file system may leave its kind out (DT_UNKNOWN)."""
+        mode = kind << 12 or os.lstat(self._path(path) + b"/" + name).st_mode
+        return Entry(name, ino, fs.KINDS[stat.S_IFMT(mode)], cookie)
 
     def getxattr(self, path: Path, name: Path, *, follow: bool = True) -> bytes:
         return self._call(os.getxattr, self._path(path), name, follow_symlinks=follow)

@@ -70,10 +70,10 @@ def missing() -> list[str]:
     return reasons
 
 
-def _made(kind: str) -> Path:
-    """The directory that `scripts/vm-image KIND` prints."""
+def _made(*words: str) -> Path:
+    """The directory that `scripts/vm-image` prints."""
     done = subprocess.run(
-        [ROOT / "scripts" / "vm-image", kind],
+        [ROOT / "scripts" / "vm-image", *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
@@ -83,8 +83,8 @@ def _made(kind: str) -> Path:
 
 
 def debian() -> Path:
-    """The root directory of a small Debian system."""
-    return _made("debian") / "rootfs"
+    """The root directory of a small Debian system that has Python."""
+    return _made("debian", "python3") / "rootfs"
 
 
 def boot_image() -> Image:
@@ -104,6 +104,8 @@ def test_image() -> Image:
     with (BUILD / ".lock-test").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not initrd.exists():
+            for old in BUILD.glob("initrd-test-*"):
+                old.unlink()
             _append(plain.initrd, sources, initrd)
     return Image(plain.kernel, initrd)
 

@@ -147,14 +147,14 @@ class Vm:
         """The same for a command that must succeed: what it printed, without the last newline."""
         status, text = self.execute(command, timeout_s=timeout_s)
         if status:
-            raise self._trouble(f"exit status {status} of {command!r}: {text}")
+            raise self._trouble(f"exit status {status} of {command!r}: {text[-4000:]}")
         return text.removesuffix("\n")
 
     def fails(self, command: str, *, timeout_s: float = GIVE_UP_S) -> str:
         """The same for a command that must not succeed: what it printed."""
         status, text = self.execute(command, timeout_s=timeout_s)
         if not status:
-            raise self._trouble(f"no failure of {command!r}: {text}")
+            raise self._trouble(f"no failure of {command!r}: {text[-4000:]}")
         return text.removesuffix("\n")
 
     def mount(self, port: int, path: str, where: str, options: str = "") -> None:
