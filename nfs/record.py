@@ -62,8 +62,11 @@ class RecordReader:
         """Where to receive to; never empty."""
         if self._end == len(self._buffer):
             self._move(self._next_bytes)
-            # Room for several of the records that come here, so that few of them are cut in two.
-            most = max(READ_BYTES, min(_RECORDS_A_READ * self._longest_bytes, LONG_READ_BYTES))
+            # Room for several of the records that come here, so that few are cut in two; or for
+            # exactly one, where they are so long that a second half would be much to copy.
+            most = self._longest_bytes
+            if most <= LONG_READ_BYTES // _RECORDS_A_READ:
+                most = max(READ_BYTES, most * _RECORDS_A_READ)
             self._next_bytes = min(most, GROWTH * self._next_bytes)
         return memoryview(self._buffer)[self._end :]
 
