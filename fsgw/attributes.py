@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from fsgw.localfs import Report, get_xattr, list_xattrs, reason
+from fsgw.localfs import Report, reason
 from fsgw.steps import Steps, call
 from store import errors
 from store.tree import Tree
@@ -50,19 +50,19 @@ def attributes_of(st: os.stat_result) -> SetAttr:
     return SetAttr(mode, st.st_uid, st.st_gid, None, st.st_atime_ns, st.st_mtime_ns)
 
 
-def xattrs_in(path: bytes, tree: Tree, ino: int, is_new: bool, report: Report) -> Steps[bool]:
-    """Make the inode's extended attributes those of `path`; returns whether any differed.
+def xattrs_in(
+    found: dict[bytes, bytes], path: bytes, tree: Tree, ino: int, is_new: bool, report: Report
+) -> Steps[bool]:
+    """Make the inode's extended attributes those found of `path`; returns whether any differed.
 
     Without root, local `trusted.` ones cannot be seen, so the inode's stay.
     """
-    names = list_xattrs(path)
     have = {} if is_new else tree.xattrs_of(ino)
-    if not names and not have:
+    if found == have:
         return False
     changed = False
-    for name in names:
-        value = get_xattr(path, name)
-        if value is None or have.get(name) == value:
+    for name, value in found.items():
+        if have.get(name) == value:
             continue
         try:
             yield from call(tree.setxattr, ROOT, ino, name, value)
@@ -70,7 +70,7 @@ def xattrs_in(path: bytes, tree: Tree, ino: int, is_new: bool, report: Report) -
         except PATH_ERRORS as error:
             report.trouble(path, f"extended attribute {os.fsdecode(name)}: {error}")
     may_see_all = os.geteuid() == 0
-    for name in have.keys() - set(names):
+    for name in have.keys() - found.keys():
         if may_see_all or not name.startswith(b"trusted."):
             yield from call(tree.removexattr, ROOT, ino, name)
             changed = True

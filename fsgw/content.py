@@ -9,14 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from fsgw.localfs import PIECE_BYTES, data_ranges, is_sparse, next_data
+from fsgw.localfs import PIECE_BYTES, is_sparse
+from fsgw.source import Content, Vanished
 from fsgw.steps import Steps, beside, call
 from store.tree import Tree
 from store.types import ROOT, Inode, SetAttr
-
-
-class Vanished(Exception):
-    """The local file became shorter while it was read."""
 
 
 def _same_piece(tree: Tree, ino: int, offset: int, piece: bytes) -> Steps[bool]:
@@ -25,18 +22,18 @@ def _same_piece(tree: Tree, ino: int, offset: int, piece: bytes) -> Steps[bool]:
     return job.finish().data == piece
 
 
-def same_content(tree: Tree, ino: int, fd: int, size: int) -> Steps[bool]:
-    """Whether file and inode, both `size` bytes long, hold the same bytes; holes count as zeros.
+def same_content(tree: Tree, ino: int, content: Content) -> Steps[bool]:
+    """Whether file and inode, of the same size, hold the same bytes; holes count as zeros.
 
-    Reads only where either has data.
+    Reads only where either has data. Raises Vanished, OSError.
     """
-    offset = 0
+    offset, size = 0, content.st.st_size
     while offset < size:
         there = tree.seek_data(ino, offset)
-        start = min(next_data(fd, offset, size), size if there is None else there)
+        start = min((yield from content.next_data(offset)), size if there is None else there)
         if start >= size:
             return True
-        piece = yield from beside(os.pread, fd, min(PIECE_BYTES, size - start), start)
+        piece = yield from content.read(start, min(PIECE_BYTES, size - start))
         if not piece:
             raise Vanished
         if not (yield from _same_piece(tree, ino, start, piece)):
@@ -47,26 +44,27 @@ def same_content(tree: Tree, ino: int, fd: int, size: int) -> Steps[bool]:
 
 def copy_in(
     tree: Tree,
-    fd: int,
-    st: os.stat_result,
+    content: Content,
     inode: Inode,
     moved: Callable[[int], None],
 ) -> Steps[int]:
-    """Make the inode's content and size those of the open file; returns the bytes written.
+    """Make the inode's content and size those of a local file; returns the bytes written.
 
     `inode` is the file's state in the tree before. What is there already is compared and written
     only where it differs; a sparse file is written anew, as only truncation makes holes. `moved`
-    hears of every byte read. Raises Vanished when the file shrinks meanwhile.
+    hears of every byte read. Raises Vanished when the file shrinks meanwhile, OSError.
     """
+    st = content.st
     sparse = is_sparse(st)
     there = inode.size
     if there and (sparse or there > st.st_size):
         there = 0 if sparse else st.st_size
         yield from call(tree.setattr, ROOT, inode.ino, SetAttr(size=there))
     written = 0
-    for start, end in data_ranges(fd, st.st_size) if sparse else ((0, st.st_size),):
+    while (found := (yield from content.next_range())) is not None:
+        start, end = found
         while start < end:
-            piece = yield from beside(os.pread, fd, min(PIECE_BYTES, end - start), start)
+            piece = yield from content.read(start, min(PIECE_BYTES, end - start))
             if not piece:
                 raise Vanished
             if start >= there or not (yield from _same_piece(tree, inode.ino, start, piece)):

@@ -16,19 +16,27 @@ import stat
 from collections.abc import Callable
 from typing import NamedTuple
 
-from fsgw.attributes import PATH_ERRORS, attributes_of, differs, is_same, xattrs_in
-from fsgw.content import Vanished, copy_in, same_content
-from fsgw.localfs import Report, open_source, reason, units
+from fsgw.attributes import PATH_ERRORS, attributes_of, differs, xattrs_in
+from fsgw.content import copy_in, same_content
+from fsgw.localfs import Report, reason, units
 from fsgw.paths import PAGE_ENTRIES, entries_of
 from fsgw.pump import Pump
+from fsgw.source import (
+    LOOK_FILES,
+    Content,
+    Found,
+    Large,
+    Vanished,
+    fetch,
+    look,
+    scan,
+    xattrs_of,
+)
 from fsgw.steps import Steps, beside, call, in_order
 from store import errors
 from store.store import Store
 from store.tree import Tree
 from store.types import ROOT, DirEntry, Inode
-
-# Local files whose attributes are asked for in one go.
-_LOOK_ENTRIES = 64
 
 LocalId = tuple[int, int]  # st_dev, st_ino
 
@@ -52,7 +60,7 @@ class _Folder(NamedTuple):
     before: Inode | None
     there: dict[bytes, DirEntry]
     todo: list[os.DirEntry[bytes]]
-    looked_at: list[os.DirEntry[bytes]]
+    looked_at: list[Found]
 
 
 def import_directory(
@@ -89,7 +97,7 @@ class Importer:
     def run(self, source: bytes, target: bytes) -> Steps[Report]:
         """Import the directory `source` into the directory `target` of the tree."""
         local = yield from beside(os.stat, source)
-        entries = yield from beside(_scan, source)
+        entries = yield from beside(scan, source)
         ino = yield from self._make_target(target)
         self._source = source
         self._target = self._tree.path_of(ino)
@@ -143,27 +151,54 @@ class Importer:
 
     def _step(self, folder: _Folder) -> Steps[_Folder | None]:
         """Import the folder's entries up to the next directory; None when none is left."""
-        while (entry := (yield from _next(folder))) is not None:
+        while (found := (yield from self._next(folder))) is not None:
             try:
-                st = entry.stat(follow_symlinks=False)
-                if stat.S_ISDIR(st.st_mode):
-                    return (yield from self._enter(folder, entry, st))
-                yield from self._import_entry(folder, entry, st)
+                if found.error is not None:
+                    raise found.error
+                if stat.S_ISDIR(found.st.st_mode):
+                    return (yield from self._enter(folder, found))
+                yield from self._import_entry(folder, found)
                 self._advance(units(0))
                 yield 0
             except OSError as error:
-                self.report.trouble(entry.path, reason(error))
+                self.report.trouble(found.path, reason(error))
             except Vanished:
-                self.report.trouble(entry.path, "changed while it was read; import it again")
+                self.report.trouble(found.path, "changed while it was read; import it again")
             except PATH_ERRORS as error:
-                self.report.trouble(entry.path, str(error))
+                self.report.trouble(found.path, str(error))
         return None
 
-    def _enter(
-        self, folder: _Folder, entry: os.DirEntry[bytes], st: os.stat_result
-    ) -> Steps[_Folder]:
-        entries = yield from beside(_scan, entry.path)
-        old = folder.there.get(entry.name)
+    def _next(self, folder: _Folder) -> Steps[Found | None]:
+        """The folder's next file, None where none is left; looks at several at a time."""
+        todo, looked_at = folder.todo, folder.looked_at
+        if not looked_at and todo:
+            looked_at += yield from beside(look, todo[-LOOK_FILES:])
+            del todo[-LOOK_FILES:]
+            wanted = [found for found in looked_at if self._is_to_be_fetched(folder, found)]
+            if wanted:
+                yield from beside(fetch, wanted)
+        return looked_at.pop() if looked_at else None
+
+    def _is_to_be_fetched(self, folder: _Folder, found: Found) -> bool:
+        """Whether the file's content is needed, and to be had with that of others."""
+        if found.error is not None or not found.is_small:
+            return False
+        old = folder.there.get(found.name)
+        if old is None or old.type != stat.S_IFREG:
+            return True
+        return not self._is_trusted(self._tree.getattr(old.ino), found.st)
+
+    def _is_trusted(self, before: Inode, st: os.stat_result) -> bool:
+        """Whether the inode is taken to have the local file's content."""
+        return (
+            not self._rules.checksum
+            and before.size == st.st_size
+            and before.mtime_ns == st.st_mtime_ns
+        )
+
+    def _enter(self, folder: _Folder, found: Found) -> Steps[_Folder]:
+        entries = yield from beside(scan, found.path)
+        old = folder.there.get(found.name)
         before = None
         if old is not None and old.type == stat.S_IFDIR:
             ino = old.ino
@@ -171,9 +206,9 @@ class Importer:
         else:
             if old is not None:
                 yield from self._remove(folder.ino, old)
-            made = yield from call(self._tree.mkdir, ROOT, folder.ino, entry.name, 0o700)
+            made = yield from call(self._tree.mkdir, ROOT, folder.ino, found.name, 0o700)
             ino = made.inode.ino
-        return (yield from self._open_folder(entry.path, ino, st, before, entries))
+        return (yield from self._open_folder(found.path, ino, found.st, before, entries))
 
     def _close_folder(self, folder: _Folder) -> Steps[None]:
         """Set the attributes, last, as work in the directory moved its times."""
@@ -182,7 +217,8 @@ class Importer:
         if changed or differs(self._tree.getattr(folder.ino), st):
             yield from self._set_attributes(folder.ino, st)
         try:
-            changed |= yield from self._set_xattrs(folder.path, folder.ino, before is None)
+            xattrs = yield from beside(xattrs_of, folder.path)
+            changed |= yield from self._set_xattrs(xattrs, folder.path, folder.ino, before is None)
         except OSError as error:
             self.report.trouble(folder.path, reason(error))
         self._count(before, changed)
@@ -211,21 +247,20 @@ class Importer:
 
     # --- everything else ----------------------------------------------------------------------
 
-    def _import_entry(
-        self, folder: _Folder, entry: os.DirEntry[bytes], st: os.stat_result
-    ) -> Steps[None]:
-        old = folder.there.get(entry.name)
+    def _import_entry(self, folder: _Folder, found: Found) -> Steps[None]:
+        st = found.st
+        old = folder.there.get(found.name)
         if st.st_nlink > 1:
             first = self._links.get((st.st_dev, st.st_ino))
             if first is not None:
-                yield from self._link(folder, entry.name, old, first)
+                yield from self._link(folder, found.name, old, first)
                 return
-        before = self._reusable(old, st)
+        before = yield from self._reusable(old, st)
         if stat.S_ISREG(st.st_mode):
-            ino, changed, before = yield from self._import_file(folder, entry, st, old, before)
+            ino, changed, before = yield from self._import_file(folder, found, old, before)
         else:
-            ino, changed, before = yield from self._import_special(folder, entry, st, old, before)
-        changed |= yield from self._set_xattrs(entry.path, ino, before is None)
+            ino, changed, before = yield from self._import_special(folder, found, old, before)
+        changed |= yield from self._set_xattrs(found.xattrs, found.path, ino, before is None)
         if st.st_nlink > 1:
             self._links[st.st_dev, st.st_ino] = ino
         self._count(before, changed)
@@ -239,7 +274,7 @@ class Importer:
         yield from call(self._tree.link, ROOT, ino, folder.ino, name)
         self.report.added += 1
 
-    def _reusable(self, old: DirEntry | None, st: os.stat_result) -> Inode | None:
+    def _reusable(self, old: DirEntry | None, st: os.stat_result) -> Steps[Inode | None]:
         """The inode that the tree has under this name, if this local file may be kept in it."""
         if old is None or old.type != stat.S_IFMT(st.st_mode):
             return None
@@ -248,18 +283,19 @@ class Importer:
             mine = (st.st_dev, st.st_ino)
             if self._claimed.setdefault(inode.ino, mine) != mine:
                 return None
-            if differs(inode, st) and not self._is_all_mine(inode.ino, mine):
+            if differs(inode, st) and not (yield from self._is_all_mine(inode.ino, mine)):
                 return None
         return inode
 
-    def _is_all_mine(self, ino: int, mine: LocalId) -> bool:
+    def _is_all_mine(self, ino: int, mine: LocalId) -> Steps[bool]:
         """Whether each name of the inode is one of the local file `mine`, or about to go."""
         prefix = self._target.rstrip(b"/") + b"/"
         for path in self._tree.paths_of(ino):
             if not path.startswith(prefix):
                 return False
             try:
-                st = os.lstat(os.path.join(self._source, path[len(prefix) :]))
+                local = os.path.join(self._source, path[len(prefix) :])
+                st = yield from beside(os.lstat, local)
             except FileNotFoundError:
                 if not self._rules.delete:
                     return False
@@ -271,46 +307,40 @@ class Importer:
     def _import_file(
         self,
         folder: _Folder,
-        entry: os.DirEntry[bytes],
-        st: os.stat_result,
+        found: Found,
         old: DirEntry | None,
         before: Inode | None,
     ) -> Steps[tuple[int, bool, Inode | None]]:
         """Returns the inode number, whether anything changed, and the inode before, if reused."""
-        trusted = not self._rules.checksum
-        if (
-            before is not None
-            and trusted
-            and before.size == st.st_size
-            and before.mtime_ns == st.st_mtime_ns
-        ):
-            self._advance(st.st_size)
-            return before.ino, (yield from self._update(before, st)), before
-        fd = yield from beside(open_source, entry.path)
+        if before is not None and self._is_trusted(before, found.st):
+            self._advance(found.st.st_size)
+            return before.ino, (yield from self._update(before, found.st)), before
+        if found.content is not None:
+            return (yield from self._copy_file(folder, found.name, found.content, old, before))
+        content = yield from Large.open(found)
         try:
-            return (yield from self._copy_file(folder, entry.name, fd, st, old, before))
-        finally:
-            os.close(fd)
+            done = yield from self._copy_file(folder, found.name, content, old, before)
+        except BaseException:
+            content.drop()
+            raise
+        yield from content.close()
+        return done
 
     def _copy_file(
         self,
         folder: _Folder,
         name: bytes,
-        fd: int,
-        st: os.stat_result,
+        content: Content,
         old: DirEntry | None,
         before: Inode | None,
     ) -> Steps[tuple[int, bool, Inode | None]]:
-        tree = self._tree
-        now = os.fstat(fd)
-        if not stat.S_ISREG(now.st_mode) or (now.st_dev, now.st_ino) != (st.st_dev, st.st_ino):
-            raise Vanished
-        st = now  # some time has passed
+        tree, st = self._tree, content.st
         if before is not None and before.size == st.st_size and self._rules.checksum:
-            if (yield from same_content(tree, before.ino, fd, st.st_size)):
+            if (yield from same_content(tree, before.ino, content)):
                 self._advance(st.st_size)
                 return before.ino, (yield from self._update(before, st)), before
-            if before.nlink > 1 and not self._is_all_mine(before.ino, (st.st_dev, st.st_ino)):
+            mine = (st.st_dev, st.st_ino)
+            if before.nlink > 1 and not (yield from self._is_all_mine(before.ino, mine)):
                 before = None
         if before is not None:
             inode = before
@@ -319,8 +349,8 @@ class Importer:
                 yield from self._remove(folder.ino, old)
             inode = (yield from call(tree.create, ROOT, folder.ino, name, 0o600)).inode
         try:
-            self.report.content_bytes += yield from copy_in(tree, fd, st, inode, self._advance)
-            if not is_same(os.fstat(fd), st):
+            self.report.content_bytes += yield from copy_in(tree, content, inode, self._advance)
+            if not (yield from content.is_unchanged()):
                 raise Vanished
         except (OSError, Vanished):
             if before is None:
@@ -332,16 +362,13 @@ class Importer:
     def _import_special(
         self,
         folder: _Folder,
-        entry: os.DirEntry[bytes],
-        st: os.stat_result,
+        found: Found,
         old: DirEntry | None,
         before: Inode | None,
     ) -> Steps[tuple[int, bool, Inode | None]]:
         """A symlink, pipe, socket or device: kept if equal, else made anew."""
-        tree = self._tree
-        target = b""
+        tree, st, target = self._tree, found.st, found.target
         if stat.S_ISLNK(st.st_mode):
-            target = os.readlink(entry.path)
             same = before is not None and tree.readlink(ROOT, before.ino) == target
         else:
             device = (os.major(st.st_rdev), os.minor(st.st_rdev))
@@ -351,9 +378,9 @@ class Importer:
         if old is not None:
             yield from self._remove(folder.ino, old)
         if target:
-            made = yield from call(tree.symlink, ROOT, folder.ino, entry.name, target)
+            made = yield from call(tree.symlink, ROOT, folder.ino, found.name, target)
         else:
-            made = yield from call(tree.mknod, ROOT, folder.ino, entry.name, st.st_mode, *device)
+            made = yield from call(tree.mknod, ROOT, folder.ino, found.name, st.st_mode, *device)
         yield from self._set_attributes(made.inode.ino, st)
         return made.inode.ino, True, None
 
@@ -369,8 +396,10 @@ class Importer:
     def _set_attributes(self, ino: int, st: os.stat_result) -> Steps[None]:
         yield from call(self._tree.setattr, ROOT, ino, attributes_of(st))
 
-    def _set_xattrs(self, path: bytes, ino: int, is_new: bool) -> Steps[bool]:
-        return xattrs_in(path, self._tree, ino, is_new, self.report)
+    def _set_xattrs(
+        self, found: dict[bytes, bytes], path: bytes, ino: int, is_new: bool
+    ) -> Steps[bool]:
+        return xattrs_in(found, path, self._tree, ino, is_new, self.report)
 
     def _count(self, before: Inode | None, changed: bool) -> None:
         if before is None:
@@ -379,27 +408,3 @@ class Importer:
             self.report.changed += 1
         else:
             self.report.unchanged += 1
-
-
-def _scan(path: bytes) -> list[os.DirEntry[bytes]]:
-    with os.scandir(path) as entries:
-        return list(entries)
-
-
-def _next(folder: _Folder) -> Steps[os.DirEntry[bytes] | None]:
-    """The folder's next entry, None where none is left."""
-    todo, looked_at = folder.todo, folder.looked_at
-    if not looked_at and todo:
-        looked_at += todo[-_LOOK_ENTRIES:]
-        del todo[-_LOOK_ENTRIES:]
-        yield from beside(_look, looked_at)
-    return looked_at.pop() if looked_at else None
-
-
-def _look(entries: list[os.DirEntry[bytes]]) -> None:
-    """Ask for attributes, which the entries keep; an error comes again when they are used."""
-    for entry in entries:
-        try:
-            entry.stat(follow_symlinks=False)
-        except OSError:
-            pass

@@ -44,6 +44,12 @@ def beside(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Steps
     return cast(T, (yield partial(function, *args, **kwargs)))
 
 
+def at_once(value: T) -> Steps[T]:
+    """A value that is there already."""
+    yield from ()
+    return value
+
+
 def call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Steps[T]:
     """`function(...)`, a store call that changes something; again whenever memory is full."""
     while True:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from fsgw import content, importer, localfs
+from fsgw import source as fsgw_source
 from fsgw.importer import Rules, import_directory
+from fsgw.source import SMALL_BYTES
 from fsgw.steps import Steps
 from store.store import Options, Store
 from tests.fsgw.helpers import MIB, T0, Fsgw, local_tree, restored, stamp
@@ -31,7 +33,7 @@ def test_an_unreadable_file_is_reported_and_the_rest_imported(
             raise PermissionError(13, "Permission denied", path)
         return opened(path)
 
-    monkeypatch.setattr(importer, "open_source", refuse)
+    monkeypatch.setattr(fsgw_source, "open_source", refuse)
     done = fsgw("import", source, "main", code=1)
     assert done.stderr.splitlines() == [
         f"fsgw: {source}/bad: Permission denied",
@@ -66,7 +68,7 @@ def test_a_file_that_changes_while_it_is_read_is_reported(
     fsgw: Fsgw, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = source / "log"
-    path.write_bytes(b"line\n")
+    path.write_bytes(b"line\n" * SMALL_BYTES)
     copy_in = content.copy_in
 
     def copy_and_append(*args: Any) -> Steps[int]:
@@ -75,8 +77,16 @@ def test_a_file_that_changes_while_it_is_read_is_reported(
         stamp(path, T0)
         return written
 
+    def differ(*_: object) -> bool:
+        return False
+
     with monkeypatch.context() as patch:
         patch.setattr(importer, "copy_in", copy_and_append)
+        done = fsgw("import", source, "main", code=1)
+    assert "changed while it was read" in done.stderr
+    assert fsgw.lines("ls", "main") == []
+    with monkeypatch.context() as patch:  # it is small now, and read in one go
+        patch.setattr(fsgw_source, "is_same", differ)
         done = fsgw("import", source, "main", code=1)
     assert "changed while it was read" in done.stderr
     assert fsgw.lines("ls", "main") == []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import random
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -355,3 +357,38 @@ def test_many_items_in_order(count: int, rng: random.Random) -> None:
             step = steps.send(step() if callable(step) else None)
     except StopIteration as end:
         assert end.value == sorted(items, reverse=True)
+
+
+def test_an_import_asks_its_source_on_other_threads_only(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it imports from may be served by this very gateway: waiting for it would be forever."""
+    noise(source, 3)
+    (source / "small").write_text("text")
+    (source / "folder").mkdir()
+    (source / "link").symlink_to("small")
+    os.link(source / "small", source / "hard")
+    os.truncate(source / "f1", 1 << 20)
+    place, here, asked = os.fsencode(source), threading.main_thread(), set()
+
+    def watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(path: Any, *args: Any, **more: Any) -> Any:
+            if isinstance(path, bytes) and path.startswith(place):
+                asked.add(name)
+                assert threading.current_thread() is not here, (name, path)
+            return function(path, *args, **more)
+
+        return call
+
+    async def run() -> None:
+        async with desk(tmp_path / "s") as it:
+            with monkeypatch.context() as patch:
+                for name in ("stat", "lstat", "open", "scandir", "listxattr", "readlink"):
+                    patch.setattr(os, name, watched(name, getattr(os, name)))
+                for checksum in (False, False, True):
+                    done = await it.bring_in(source, checksum=checksum)
+                    assert done["troubles"] == []
+                    (source / "hard").chmod(0o600)
+
+    in_loop(run)
+    assert asked == {"stat", "lstat", "open", "scandir", "listxattr", "readlink"}
