@@ -13,6 +13,8 @@ grows with what is written meanwhile; it shrinks when the store is closed.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from store import database as db
 from store.cache import Budget
 from store.disposal import Disposal
@@ -36,8 +38,13 @@ class Moment(ReadStore):
     def __init__(self, engine: Engine, view_roots: list[bytes]) -> None:
         """`engine` is the live one, which has just finished a checkpoint."""
         past = _Past(engine)
-        super().__init__(past, _PastPoints(past))
+        super().__init__(past)
         self._roots = [root for root in view_roots if past.objects.has(root)]
+
+    @cached_property
+    def history(self) -> Points:
+        """Branches and snapshots; read when they are first asked for, by whoever looks."""
+        return _PastPoints(self._engine)
 
     def view_roots(self) -> list[bytes]:
         """Roots of views of bare commits that were open."""

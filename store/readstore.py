@@ -5,6 +5,7 @@ A `Store` is asked as it is now, a `Moment` as it was. Nothing here changes what
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from itertools import islice
 
@@ -20,12 +21,12 @@ from store.types import BranchInfo, Difference, LogEntry, Problem, SnapshotInfo
 EMPTY_ROOT = objectid.object_id(objectid.NODE, node.EMPTY)
 
 
-class ReadStore:
+class ReadStore(ABC):
     """See the module."""
 
-    def __init__(self, engine: Engine, history: Points) -> None:
+    def __init__(self, engine: Engine) -> None:
         """Use `Store.open`."""
-        self._engine, self._points = engine, history
+        self._engine = engine
         self._views: dict[int, tuple[Tree, Point]] = {}
 
     @property
@@ -34,9 +35,9 @@ class ReadStore:
         return self._engine
 
     @property
+    @abstractmethod
     def history(self) -> Points:
         """Branches and snapshots, for this package's own modules and tests."""
-        return self._points
 
     @property
     def quiet(self) -> bool:
@@ -52,26 +53,26 @@ class ReadStore:
 
     def branches(self) -> list[BranchInfo]:
         """All branches, by name."""
-        return [self._points.branch_info(name) for name, _ in self._points.heads()]
+        return [self.history.branch_info(name) for name, _ in self.history.heads()]
 
     def branch(self, name: str) -> BranchInfo:
         """One branch. Raises UnknownRef."""
-        return self._points.branch_info(name)
+        return self.history.branch_info(name)
 
     def snapshots(self, branch: str) -> list[SnapshotInfo]:
         """A branch's snapshots, oldest first. Raises UnknownRef."""
-        number = self._points.head(branch).branch
-        records = self._points.snapshots
+        number = self.history.head(branch).branch
+        records = self.history.snapshots
         return [
-            self._points.snapshot_info(n, branch)
+            self.history.snapshot_info(n, branch)
             for n in sorted(records)
             if records[n].branch == number
         ]
 
     def log(self, ref: str, limit: int | None = None) -> Iterator[LogEntry]:
         """The history of what a ref names, newest first. Raises UnknownRef, AmbiguousId."""
-        point, _ = self._points.resolve(ref)
-        return islice(log(self._points, point), limit)
+        point, _ = self.history.resolve(ref)
+        return islice(log(self.history, point), limit)
 
     def head(self, ref: str) -> str:
         """The newest commit that a ref stands on, in hex; empty where none is sealed yet."""
@@ -87,9 +88,9 @@ class ReadStore:
 
         Raises UnknownRef, AmbiguousId.
         """
-        point, path = self._points.resolve(ref)
+        point, path = self.history.resolve(ref)
         point = self._lasting(point, ref)
-        tree = self._points.tree_at(point)
+        tree = self.history.tree_at(point)
         if path.strip("/"):
             tree.root = tree.resolve(path.encode("utf-8", "surrogateescape")).ino
         if point.layer is not None:

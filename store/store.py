@@ -66,7 +66,7 @@ class Store(ReadStore):
                 engine
             )  # the store is new, or it was damaged, and every branch needs it
         self._history = History(engine, EMPTY_ROOT)
-        super().__init__(engine, self._history)
+        super().__init__(engine)
         self.ids = Identities(self._history)
         self._background: _Tracked | None = None
         self._collecting = False
