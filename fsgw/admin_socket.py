@@ -25,6 +25,7 @@ CONNECTIONS_MAX = 128
 HEAD_BYTES_MAX = 64 * 1024
 _BACKLOG = 128
 _KEEP_ALIVE_S = 5
+_REQUESTS_MAX = 1_000_000_000  # of one connection: no limit is needed
 
 
 def listen(path: Path, mode: int) -> socket.socket:
@@ -74,6 +75,7 @@ class AdminServer:
         self._config.include_server_header = False
         self._config.h11_max_incomplete_size = HEAD_BYTES_MAX
         self._config.keep_alive_timeout = _KEEP_ALIVE_S
+        self._config.keep_alive_max_requests = _REQUESTS_MAX
         self._application = wrap_app(application, 0, "asgi")
         self._context = WorkerContext(None)
         self._path = sock.getsockname()

@@ -32,8 +32,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# What one operation does before it lets others run: much less than a call may take.
-TURN_S = 0.002
+# What one operation does before it lets others run. An answer goes through several tasks, each of
+# which may have to wait for this long.
+TURN_S = 0.001
 # Progress is told once in this time.
 REPORT_S = 0.1
 # Rows in one piece of an answer.
@@ -57,9 +58,14 @@ class Turn:
     def __init__(self) -> None:
         self._end_s = time.perf_counter() + TURN_S
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it is time to let others run."""
+        return time.perf_counter() >= self._end_s
+
     async def pause(self) -> None:
         """Let others run, if it is time."""
-        if time.perf_counter() >= self._end_s:
+        if self.is_over:
             await trio.lowlevel.checkpoint()
             self._end_s = time.perf_counter() + TURN_S
 
@@ -255,13 +261,13 @@ async def _in_turns(items: Iterator[Plain | None]) -> AsyncGenerator[list[Plain]
     """Rows some at a time, as many as there is time for."""
     turn, rows = Turn(), list[Plain]()
     for row in items:
-        await turn.pause()
-        if row is None:
-            continue
-        rows.append(row)
-        if len(rows) >= ROWS_MAX:
-            yield rows
-            rows = []
+        if row is not None:
+            rows.append(row)
+        if turn.is_over:
+            if rows:
+                yield rows
+                rows = []
+            await turn.pause()
     if rows:
         yield rows
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from fsgw import config, session
 from fsgw.plain import Plain
 from store.store import Store
 from tests.fsgw.helpers import Fsgw
@@ -143,15 +144,15 @@ def test_sighup_loads_the_exports(fsgw: Fsgw) -> None:
 
 
 def test_a_configuration_file(fsgw: Fsgw, tmp_path: Path) -> None:
-    config = tmp_path / "fsgw.toml"
-    config.write_text('[admin]\nsocket = "here.sock"\nsocket_mode = 0o660\n[nfs]\nport = 1\n')
-    with serving(fsgw.path, "--config", str(config)) as served:
+    file = tmp_path / "fsgw.toml"
+    file.write_text('[admin]\nsocket = "here.sock"\nsocket_mode = 0o660\n[nfs]\nport = 1\n')
+    with serving(fsgw.path, "--config", str(file)) as served:
         place = tmp_path / "here.sock"
         assert served.lines[-1]["socket"] == str(place)
         assert stat.S_IMODE(place.stat().st_mode) == 0o660
         assert served.lines[-1]["nfs_port"] > 1  # the option wins
-    config.write_text("[nfs]\nprot = 1\n")
-    done = run_process("--store", fsgw.path, "serve", "--config", config)
+    file.write_text("[nfs]\nprot = 1\n")
+    done = run_process("--store", fsgw.path, "serve", "--config", file)
     assert (done.returncode, done.stderr.count("\n")) == (3, 1)
 
 
@@ -199,15 +200,19 @@ def test_a_gateway_that_goes_away_before_it_answers(fsgw: Fsgw, tmp_path: Path) 
 def test_a_client_that_does_not_read_does_not_keep_it_from_ending(fsgw: Fsgw, source: Path) -> None:
     (source / "large").write_bytes(bytes(1 << 25))
     fsgw("import", source, "main")
-    config = fsgw.path.parent / "fsgw.toml"
-    config.write_text("[nfs]\ndrain_timeout_s = 0\n")
-    with serving(fsgw.path, "--config", str(config)) as served:
+    file = fsgw.path.parent / "fsgw.toml"
+    file.write_text("[nfs]\ndrain_timeout_s = 0\n")
+    with serving(fsgw.path, "--config", str(file)) as served:
         asked = served.connect()
         asked.request("GET", "/v1/cat?ref=main/large")
         assert asked.getresponse().read(1) == b"\0"
         served.signal(signal.SIGTERM)
         assert served.ended() == 0
         asked.close()
+
+
+def test_commands_look_where_gateways_listen() -> None:
+    assert session.SOCKET_NAME == config.SOCKET_NAME
 
 
 def test_a_restart_is_another_start(fsgw: Fsgw) -> None:
