@@ -69,6 +69,14 @@ class FakeExports:
         rules = self._rules
         return rules.get((branch, address), rules.get((branch, ""), self.default))
 
+    def may_mount_any(self, address: str) -> bool:
+        """See `fsgw.exports.Exports`."""
+        return self.rule("main", address) is not None
+
+    def clients_of(self, branch: str) -> list[str]:
+        """See `fsgw.exports.Exports`."""
+        return [address for name, address in self._rules if name == branch]
+
 
 class Flushing:
     """What the committer does, on the spot."""
