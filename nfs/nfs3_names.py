@@ -29,6 +29,7 @@ from nfs.nfs3_types import createmode3, ftype3, sattr3
 from nfs.program import Call
 from nfs.status import BadType
 from store import snapdir
+from store.access import in_group
 from store.errors import NotFound, StoreError
 from store.snapdir import SnapshotDirectory
 from store.types import ROOT, Caller, CreateHow, Inode, Made, SetAttr
@@ -116,12 +117,19 @@ def create3(door: Door, call: Call, arguments: CREATE3args) -> Result:
 def _with_attributes(
     exported: Exported, who: Caller, parent: int, name: bytes, made: Made, wanted: SetAttr
 ) -> Made:
-    """The owners and times that the client wants a new object to have, in the same step."""
+    """The owners and times that the client wants a new object to have, in the same step.
+
+    Owners that are not the caller's to give are left out: clients such as macOS' always send some.
+    """
     inode, tree = made.inode, exported.tree
+    owner = wanted.uid if who.uid == 0 else None
+    group = wanted.gid
+    if group is not None and who.uid != 0 and not in_group(who, group):
+        group = None
     rest = SetAttr(
         None,
-        None if wanted.uid == inode.uid else wanted.uid,
-        None if wanted.gid == inode.gid else wanted.gid,
+        None if owner == inode.uid else owner,
+        None if group == inode.gid else group,
         None,
         wanted.atime_ns,
         wanted.mtime_ns,

@@ -239,23 +239,31 @@ def test_an_object_belongs_to_who_made_it(root: Client, ann: Client, top: bytes)
     assert (inner.gid, inner.mode) == (77, 0o2755)
 
 
-@pytest.mark.parametrize("make", ["create", "mkdir", "symlink", "mknod"])
-def test_an_owner_that_may_not_be_given_leaves_nothing_behind(
-    ann: Client, top: bytes, make: str
-) -> None:
-    """knfsd ignores such owners; here the client is told, or the caller's own are taken."""
-    wanted = sattr(mode=0o755, uid=0, gid=0)
-    if make == "symlink":
-        answer = ann.symlink(top, b"new", b"x", wanted)
-    elif make == "mknod":
-        answer = ann.mknod(top, b"new", ftype3.FIFO, wanted)
-    else:
-        answer = getattr(ann, make)(top, b"new", wanted)
-    if answer.status == nfsstat3.OK:
-        assert answer.value.obj_attributes[3:5] == (1000, 1000)
-    else:
-        assert answer.status == nfsstat3.PERM
-        assert ann.names(top) == [b".", b".."]
+def test_owners_that_are_not_the_caller_s_to_give_are_left_out(ann: Client, top: bytes) -> None:
+    """As knfsd does: some clients send owners with whatever they make."""
+    others, own = sattr(mode=0o755, uid=0, gid=0), sattr(mode=0o755, uid=0, gid=50)
+    for number, (wanted, group) in enumerate([(others, 1000), (own, 50)]):
+        for answer in (
+            ann.create(top, b"f%d" % number, wanted),
+            ann.mkdir(top, b"d%d" % number, wanted),
+            ann.symlink(top, b"l%d" % number, b"x", wanted),
+            ann.mknod(top, b"p%d" % number, ftype3.FIFO, wanted),
+        ):
+            found = answer.ok().obj_attributes
+            assert (found.uid, found.gid) == (1000, group)
+
+
+def test_what_cannot_be_given_leaves_nothing_behind(root: Client, top: bytes) -> None:
+    before = root.names(top)
+    wanted = sattr(mode=0o755, uid=2**32 - 1)
+    for answer in (
+        root.create(top, b"new", wanted),
+        root.mkdir(top, b"new", wanted),
+        root.symlink(top, b"new", b"x", wanted),
+        root.mknod(top, b"new", ftype3.FIFO, wanted),
+    ):
+        assert answer.status == nfsstat3.INVAL
+    assert root.names(top) == before
 
 
 # --- CREATE -------------------------------------------------------------------------------------
