@@ -46,8 +46,8 @@ def booted_from(requirements: None, tmp_path_factory: pytest.TempPathFactory) ->
     wanted.mkdir(parents=True)
     (addition / "system" / "agent.service").write_text(UNIT)
     (wanted / "agent.service").symlink_to("../agent.service")
-    gateway.fsgw("import", "--no-delete", addition / "system", "debian/etc/systemd/system")
-    gateway.fsgw("snapshot", "create", "debian", "--name", "installed")
+    units = "debian/etc/systemd/system"
+    gateway.fsgw("import", "--no-delete", addition / "system", units, "--snapshot", "installed")
     gateway.start()
     yield gateway
     gateway.close()
@@ -81,6 +81,8 @@ def test_a_vm_boots_breaks_its_system_and_boots_again(booted_from: Gateway) -> N
         assert vm.run("stat -f -c %T /") == "nfs"
         assert "/vm1 / nfs rw" in vm.run("cat /proc/mounts")
         vm.console.wait(r"^vm1 login: ")
+        vm.type("root\n")
+        vm.console.wait(r"root@vm1:~# ")
         assert vm.run("systemctl is-system-running --wait || systemctl --failed") == "running"
         # Work as on a disk: a user, packages' files and database.
         vm.run("useradd --create-home ann && su ann -c 'echo mine >~/file' && dpkg --audit && sync")
@@ -91,7 +93,7 @@ def test_a_vm_boots_breaks_its_system_and_boots_again(booted_from: Gateway) -> N
         assert "No such file" in vm.fails("ls /etc")
     with Vm(boot_image(), append=kernel_arguments(gateway, "vm1")) as vm:
         vm.console.wait("Kernel panic")
-    gateway.fsgw("rollback", "vm1", "good")
+    gateway.fsgw("rollback", "vm1", "vm1@good")
     with booted(gateway, "vm1") as vm:
         assert vm.run("su ann -c 'cat ~/file'") == "mine"
         assert vm.run("systemctl is-system-running --wait || systemctl --failed") == "running"
