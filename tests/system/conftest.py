@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.gateway import Gateway
+from tests.system.gateway import Gateway, lasting_port
 from tests.system.images import Image, missing, test_image
 from tests.system.vm import Vm
 
@@ -129,6 +129,6 @@ def disk(gateway: Gateway, vm: Vm, new_branch: NewBranch) -> str:
 @pytest.fixture
 def own_gateway(requirements: None, tmp_path: Path) -> Iterator[Gateway]:
     """A gateway, not yet started, for a test that stops it or changes its rules."""
-    made = Gateway(tmp_path)
+    made = Gateway(tmp_path, port=lasting_port())
     yield made
     made.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -20,10 +22,24 @@ squash = "none"
 """
 
 
+def lasting_port() -> int:
+    """A free port that no outgoing connection is ever given: it is free again after a stop."""
+    first_given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for port in random.SystemRandom().sample(range(10_000, first_given), 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("a hundred ports, and none is free")
+
+
 class Gateway:
     """A store with `fsgw serve` on it, to be killed, stopped and started again at will.
 
-    within: a command that runs another one, such as `nsenter ...`, before every command.
+    port: 0 for any. within: a command that runs another one, such as `nsenter ...`, before every
+    command.
     """
 
     def __init__(
@@ -32,10 +48,11 @@ class Gateway:
         *,
         exports: str = OPEN_TO_LOOPBACK,
         options: Sequence[str] = ("--portmap", "off"),
+        port: int = 0,
         within: Sequence[str] = (),
     ) -> None:
         self.store = directory / "store"
-        self.port = 0
+        self.port = port
         self.ready: dict[str, Any] = {}
         self.options = list(options)
         self._within = list(within)
@@ -73,9 +90,11 @@ class Gateway:
         """Start serving, on the port of the last time if there was one; wait until it is ready."""
         assert self._process is None
         self._process = subprocess.Popen(
-            self._command(
-                *("serve", "--port", str(self.port), "--log-format", "json"), *self.options
-            ),
+            [
+                *("setpriv", "--pdeathsig", "KILL", "--"),
+                *self._command("serve", "--port", str(self.port), "--log-format", "json"),
+                *self.options,
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
