@@ -114,6 +114,9 @@ class Committer:
         """A section in which no background job runs or begins, except the caller's own."""
         async with self._background:
             yield
+        self._room()
+        self.answered()
+        self._offer()
 
     # --- the loop -----------------------------------------------------------------------------
 

@@ -4,10 +4,14 @@
 # development dependencies. Missing system packages are installed with apt-get. A stamp in $VENV
 # makes later calls return at once while what it was made from is unchanged.
 #
+# After `fsgw_setup_compiled`, $VENV_COMPILED is another one, that holds fsgw as `pip install` makes
+# it for users: with its hot modules compiled (setup.py).
+#
 #   PYTHON   the interpreter to use, 3.11 or newer (default: python3)
 
 FSGW_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 VENV=$FSGW_ROOT/.venv
+VENV_COMPILED=$FSGW_ROOT/.venv-compiled
 
 fsgw_say() { printf '==> %s\n' "$*"; }
 
@@ -107,4 +111,34 @@ fsgw_setup() {
         flock 9 || exit 1
         _fsgw_make 9>&-
     ) 9>"$FSGW_ROOT/.venv.lock" || fsgw_die 'the set-up failed'
+}
+
+_fsgw_compiled_stamp() {
+    (
+        cd "$FSGW_ROOT" && _fsgw_stamp && find setup.py fsgw nfs store -name '*.py' -print0 |
+            LC_ALL=C sort -z | xargs -0 sha256sum
+    ) 2>/dev/null
+}
+
+_fsgw_make_compiled() {
+    [ "$(cat "$VENV_COMPILED/.fsgw-stamp" 2>/dev/null)" = "$(_fsgw_compiled_stamp)" ] && return 0
+    fsgw_say 'compiling the hot modules, in .venv-compiled'
+    "${PYTHON:-python3}" -m venv --clear "$VENV_COMPILED" || return 1
+    # Built from a copy: a build leaves its own files where it runs.
+    local copy status=0
+    copy=$(mktemp -d) || return 1
+    cp -r "$FSGW_ROOT"/{fsgw,nfs,store,setup.py,pyproject.toml,README.md,LICENSE} "$copy" &&
+        _fsgw_quiet "$VENV_COMPILED/bin/python" -m pip --disable-pip-version-check install \
+            "$copy[dev]" || status=1
+    rm -rf "$copy"
+    [ $status -eq 0 ] || return 1
+    _fsgw_compiled_stamp >"$VENV_COMPILED/.fsgw-stamp"
+}
+
+# Makes $VENV_COMPILED ready; a minute or two where anything has changed. Call fsgw_setup first.
+fsgw_setup_compiled() {
+    (
+        flock 9 || exit 1
+        _fsgw_make_compiled 9>&-
+    ) 9>"$FSGW_ROOT/.venv.lock" || fsgw_die 'the compiled set-up failed'
 }

@@ -1,0 +1,67 @@
+"""Builds the hot modules with mypyc; everything else about the package is in pyproject.toml.
+
+Only an installation proper (`pip install .`) compiles. An editable one never does: a compiled
+module beside its source would hide what is edited. Where no C compiler is there, or FSGW_COMPILE=0
+says so, the same modules run as plain Python.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from setuptools import Extension, setup
+
+# What profiles of the gateway under load show the interpreter itself to be the limit of. Modules
+# that only declare types, or that wait, gain nothing; those whose annotations are read at run
+# time (`nfs.codec` compiles them) must stay as they are.
+MODULES = (
+    "nfs/attributes.py",
+    "nfs/connection.py",
+    "nfs/dispatch.py",
+    "nfs/door.py",
+    "nfs/handle.py",
+    "nfs/nfs3_files.py",
+    "nfs/nfs3_names.py",
+    "nfs/record.py",
+    "nfs/replies.py",
+    "nfs/shown.py",
+    "store/access.py",
+    "store/batch.py",
+    "store/blocks.py",
+    "store/cache.py",
+    "store/content.py",
+    "store/disposal.py",
+    "store/keys.py",
+    "store/layer.py",
+    "store/memtable.py",
+    "store/names.py",
+    "store/records.py",
+    "store/renaming.py",
+    "store/tree.py",
+    "store/treebase.py",
+)
+
+
+def extensions() -> list[Extension]:
+    """The modules to compile; none where that is not wanted, or mypyc is not there."""
+    editable = {"develop", "editable_wheel", "dist_info", "egg_info", "sdist"} & set(sys.argv)
+    if os.environ.get("FSGW_COMPILE") == "0" or editable:
+        return []
+    try:
+        from mypyc.build import mypycify  # type: ignore[import-untyped,unused-ignore]
+    except ImportError:
+        return []
+    # Types were checked before; here, dependencies need not even be installed.
+    relaxed = ["--config-file=", "--ignore-missing-imports", "--no-warn-return-any"]
+    try:
+        made: list[Extension] = mypycify([*relaxed, *MODULES], opt_level="3", debug_level="0")
+    except SystemExit as error:
+        print(f"fsgw: not compiled, plain Python it is: {error}")
+        return []
+    for extension in made:
+        extension.optional = True  # a build that fails leaves plain Python
+    return made
+
+
+setup(ext_modules=extensions())
