@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
-from setuptools import Extension, setup
+from setuptools import setup
 
 # What profiles of the gateway under load show the interpreter itself to be the limit of. Modules
 # that only declare types, or that wait, gain nothing; those whose annotations are read at run
-# time (`nfs.codec` compiles them) must stay as they are.
+# time (`nfs.codec` compiles them), or whose objects are referred to weakly (`store.cache`: compiled
+# classes leave such references dangling), must stay as they are.
 MODULES = (
     "nfs/attributes.py",
     "nfs/connection.py",
@@ -29,7 +31,6 @@ MODULES = (
     "store/access.py",
     "store/batch.py",
     "store/blocks.py",
-    "store/cache.py",
     "store/content.py",
     "store/disposal.py",
     "store/keys.py",
@@ -43,7 +44,7 @@ MODULES = (
 )
 
 
-def extensions() -> list[Extension]:
+def extensions() -> list[Any]:
     """The modules to compile; none where that is not wanted, or mypyc is not there."""
     editable = {"develop", "editable_wheel", "dist_info", "egg_info", "sdist"} & set(sys.argv)
     if os.environ.get("FSGW_COMPILE") == "0" or editable:
@@ -55,13 +56,13 @@ def extensions() -> list[Extension]:
     # Types were checked before; here, dependencies need not even be installed.
     relaxed = ["--config-file=", "--ignore-missing-imports", "--no-warn-return-any"]
     try:
-        made: list[Extension] = mypycify([*relaxed, *MODULES], opt_level="3", debug_level="0")
+        made = mypycify([*relaxed, *MODULES], opt_level="3", debug_level="0")
     except SystemExit as error:
         print(f"fsgw: not compiled, plain Python it is: {error}")
         return []
     for extension in made:
         extension.optional = True  # a build that fails leaves plain Python
-    return made
+    return list(made)
 
 
 setup(ext_modules=extensions())

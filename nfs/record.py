@@ -21,6 +21,8 @@ _RECORDS_A_READ = 8
 # Memory for a long record grows by this factor each time that it is full, up to the longest that
 # came whole on this connection: who announces much and sends little holds little.
 GROWTH = 4
+# Fragments of a record: marks without content would keep the reader busy for ever.
+FRAGMENTS_MAX = 1024
 
 
 class RecordTooLong(ValueError):
@@ -39,10 +41,6 @@ class RecordReader:
     record after another, None when the next is not whole yet. A record is a read-only view whose
     memory is used for nothing else, so that data written by a client need not be copied.
     """
-
-    # A fragment of a record has at least this many bytes on average, or it is refused: marks
-    # without content would keep the reader busy for ever.
-    FRAGMENTS_MAX = 1024
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
@@ -99,8 +97,8 @@ class RecordReader:
                 whole = memoryview(b"".join(self._parts))
                 self._parts, self._parts_bytes = [], 0
                 return whole
-            if len(self._parts) >= self.FRAGMENTS_MAX:
-                raise RecordTooLong(f"a record of more than {self.FRAGMENTS_MAX} fragments")
+            if len(self._parts) >= FRAGMENTS_MAX:
+                raise RecordTooLong(f"a record of more than {FRAGMENTS_MAX} fragments")
         return None
 
     def _move(self, bytes_wanted: int) -> None:

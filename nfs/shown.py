@@ -7,8 +7,8 @@ object until it changes: so what was packed for it holds exactly as long as it i
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import NamedTuple
-from weakref import WeakValueDictionary
 
 from nfs.attributes import post_op
 from nfs.handle import Handles
@@ -18,6 +18,7 @@ from store.types import Inode
 
 # Inodes of all volumes together, some 400 bytes each; at most twice as many are held.
 _INODES_MAX = 100_000
+_VOLUMES_MAX = 4096
 
 
 class Shown(NamedTuple):
@@ -31,7 +32,7 @@ class Shown(NamedTuple):
 class ShownInodes:
     """What was shown of one volume."""
 
-    __slots__ = ("__weakref__", "_fsid", "_handles", "_known", "_prefix")
+    __slots__ = ("_fsid", "_handles", "_known", "_prefix")
 
     def __init__(self, handles: Handles, prefix: bytes, fsid: int, budget: Budget) -> None:
         self._handles, self._prefix, self._fsid = handles, prefix, fsid
@@ -49,12 +50,12 @@ class ShownInodes:
 
 
 class ShownVolumes:
-    """What was shown of each volume, for as long as someone uses it."""
+    """What was shown of each volume that was used lately."""
 
     def __init__(self, handles: Handles) -> None:
         self._handles = handles
         self._budget = Budget(_INODES_MAX, Disposal())
-        self._volumes: WeakValueDictionary[bytes, ShownInodes] = WeakValueDictionary()
+        self._volumes: OrderedDict[bytes, ShownInodes] = OrderedDict()
 
     def of(self, prefix: bytes, fsid: int) -> ShownInodes:
         """What was shown of the volume whose handles have the prefix."""
@@ -62,4 +63,7 @@ class ShownVolumes:
         if found is None:
             found = ShownInodes(self._handles, prefix, fsid, self._budget)
             self._volumes[prefix] = found
+            if len(self._volumes) > _VOLUMES_MAX:
+                self._volumes.popitem(last=False)
+        self._volumes.move_to_end(prefix)
         return found

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nfs.record import LAST, READ_BYTES, RecordReader, RecordTooLong, mark
+from nfs.record import FRAGMENTS_MAX, LAST, READ_BYTES, RecordReader, RecordTooLong, mark
 
 LIMIT = 1 << 20
 
@@ -157,7 +157,7 @@ def test_the_limit_is_of_one_record() -> None:
 
 
 def test_marks_without_content_come_to_an_end() -> None:
-    most = RecordReader.FRAGMENTS_MAX - 1
+    most = FRAGMENTS_MAX - 1
     assert not refuses(bytes(4) * most + mark(0), LIMIT)
     assert refuses(bytes(4) * (most + 1), LIMIT)
 
@@ -196,7 +196,7 @@ def test_memory_follows_what_arrived_not_what_was_announced() -> None:
 
 def test_many_small_fragments_hold_what_they_hold() -> None:
     piece = b"\0\0\1\0" + bytes(256)
-    assert memory_of(LIMIT, [piece] * (RecordReader.FRAGMENTS_MAX - 1)) < 900_000
+    assert memory_of(LIMIT, [piece] * (FRAGMENTS_MAX - 1)) < 900_000
 
 
 def test_memory_does_not_grow_with_the_number_of_records() -> None:
