@@ -29,10 +29,9 @@ from nfs.nfs3_types import createmode3, ftype3, sattr3
 from nfs.program import Call
 from nfs.status import BadType
 from store import snapdir
-from store.access import in_group
-from store.errors import NotFound, StoreError
+from store.errors import NotFound
 from store.snapdir import SnapshotDirectory
-from store.types import ROOT, Caller, CreateHow, Inode, Made, SetAttr
+from store.types import Caller, CreateHow, Inode, Made
 
 # Permission bits where the client gave none: nobody but the owner until it says more.
 _FILE_MODE, _DIRECTORY_MODE = 0o600, 0o700
@@ -108,40 +107,10 @@ def create3(door: Door, call: Call, arguments: CREATE3args) -> Result:
         return _made(door, call, exported, directory, made)
     wanted = set_attributes(how)
     bits = _FILE_MODE if wanted.mode is None else wanted.mode
-    made = exported.tree.create(who, parent, name, bits, how=_HOW[mode], size=wanted.size)
-    if made.created:
-        made = _with_attributes(exported, who, parent, name, made, wanted)
-    return _made(door, call, exported, directory, made)
-
-
-def _with_attributes(
-    exported: Exported, who: Caller, parent: int, name: bytes, made: Made, wanted: SetAttr
-) -> Made:
-    """The owners and times that the client wants a new object to have, in the same step.
-
-    Owners that are not the caller's to give are left out: clients such as macOS' always send some.
-    """
-    inode, tree = made.inode, exported.tree
-    owner = wanted.uid if who.uid == 0 else None
-    group = wanted.gid
-    if group is not None and who.uid != 0 and not in_group(who, group):
-        group = None
-    rest = SetAttr(
-        None,
-        None if owner == inode.uid else owner,
-        None if group == inode.gid else group,
-        None,
-        wanted.atime_ns,
-        wanted.mtime_ns,
+    made = exported.tree.create(
+        who, parent, name, bits, how=_HOW[mode], size=wanted.size, attrs=wanted
     )
-    if rest == SetAttr():
-        return made
-    try:
-        return made._replace(inode=tree.setattr(who, inode.ino, rest).after)
-    except StoreError:
-        remove = tree.rmdir if stat.S_ISDIR(inode.mode) else tree.unlink
-        remove(ROOT, parent, name)
-        raise
+    return _made(door, call, exported, directory, made)
 
 
 def _made(door: Door, call: Call, exported: Exported, directory: bytes, made: Made) -> Result:
@@ -160,12 +129,11 @@ def mkdir3(door: Door, call: Call, arguments: MKDIR3args) -> Result:
     door.check_new_name(exported, parent, no_dots(name))
     wanted = set_attributes(attributes)
     mode = _DIRECTORY_MODE if wanted.mode is None else wanted.mode
-    made = exported.tree.mkdir(who, parent, name, mode)
+    made = exported.tree.mkdir(who, parent, name, mode, attrs=wanted)
     if isinstance(exported.tree, SnapshotDirectory):
         # Its root is in another volume: the client looks the name up.
         door.durable(call, lambda: one_wcc(door.unchanged(call, directory)))
         return OK, new_object(None, NO_ATTRIBUTES, wcc(made.directory, exported.fsid))
-    made = _with_attributes(exported, who, parent, name, made, wanted)
     return _made(door, call, exported, directory, made)
 
 
@@ -175,9 +143,8 @@ def symlink3(door: Door, call: Call, arguments: SYMLINK3args) -> Result:
     exported, parent = door.open_to_change(call, directory)
     who = exported.caller(call.caller)
     door.check_new_name(exported, parent, no_dots(name))
-    made = exported.tree.symlink(who, parent, name, target)
     wanted = set_attributes(attributes)
-    made = _with_attributes(exported, who, parent, name, made, wanted)
+    made = exported.tree.symlink(who, parent, name, target, attrs=wanted)
     return _made(door, call, exported, directory, made)
 
 
@@ -195,8 +162,7 @@ def mknod3(door: Door, call: Call, arguments: MKNOD3args) -> Result:
         attributes, (major, minor) = what
     wanted = set_attributes(attributes)
     mode = _NODES[kind] | (_FILE_MODE if wanted.mode is None else wanted.mode)
-    made = exported.tree.mknod(who, parent, name, mode, major, minor)
-    made = _with_attributes(exported, who, parent, name, made, wanted)
+    made = exported.tree.mknod(who, parent, name, mode, major, minor, attrs=wanted)
     return _made(door, call, exported, directory, made)
 
 

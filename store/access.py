@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import stat
 
-from store.errors import AccessDenied, NotPermitted
-from store.types import R_OK, W_OK, X_OK, Caller, Inode
+from store.errors import AccessDenied, InvalidArgument, NotPermitted
+from store.types import R_OK, W_OK, X_OK, Caller, Inode, SetAttr
 
 
 def granted(inode: Inode, who: Caller, mask: int) -> int:
@@ -73,3 +73,27 @@ def new_owner(directory: Inode, who: Caller, mode: int) -> tuple[int, int, int]:
     if not stat.S_ISDIR(mode) and mode & both == both and who.uid and not in_group(who, gid):
         mode &= ~stat.S_ISGID
     return mode, who.uid, gid
+
+
+def given_owner(who: Caller, uid: int, gid: int, attrs: SetAttr) -> tuple[int, int]:
+    """Owner and group of a new inode that is to have those of `attrs`, where they may be given.
+
+    Raises InvalidArgument.
+    """
+    if attrs.uid is not None and who.uid == 0:
+        uid = attrs.uid
+    if attrs.gid is not None and (who.uid == 0 or in_group(who, attrs.gid)):
+        gid = attrs.gid
+    for number in (uid, gid):
+        if not 0 <= number < 2**32 - 1:
+            raise InvalidArgument(f"{number} is no user or group id")
+    return uid, gid
+
+
+def given_times(attrs: SetAttr, now: int) -> tuple[int, int]:
+    """atime and mtime of a new inode, in ns."""
+    atime, mtime = attrs.atime_ns, attrs.mtime_ns
+    return (
+        atime if isinstance(atime, int) else now,
+        mtime if isinstance(mtime, int) else now,
+    )

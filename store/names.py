@@ -38,12 +38,14 @@ from store.types import (
     Listing,
     Made,
     Removed,
+    SetAttr,
 )
 
 _MODE_BITS = 0o7777
 _TYPES = (stat.S_IFREG, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK)
 _COOKIE_MAX = 2**63 - 1
 _DOTS = (b".", b"..")
+NOTHING = SetAttr()
 
 
 def with_entries(directory: Inode, entries: int, directories: int, now: int) -> Inode:
@@ -87,12 +89,13 @@ class Names(TreeBase):
         how: CreateHow = CreateHow.GUARDED,
         verifier: int = 0,
         size: int | None = None,
+        attrs: SetAttr = NOTHING,
     ) -> Made:
         """Make a regular file (RFC 1813 3.3.8). `mode` is permission bits, umask applied.
 
         Raises Exists; with UNCHECKED takes a regular file that is there (IsDirectory for a
         directory) and applies `size` to it; with EXCLUSIVE takes the file that the same verifier
-        made. Otherwise as `mkdir`.
+        made. `attrs` and all else as with `mkdir`.
         """
         directory = self._directory(who, parent, X_OK)
         if size is not None and not 0 <= size <= FILE_BYTES_MAX:
@@ -101,7 +104,9 @@ class Names(TreeBase):
         if entry is not ABSENT:
             return self._take_existing(who, directory, entry, how, verifier, size)
         mode = stat.S_IFREG | mode & _MODE_BITS
-        return self._make(who, directory, name, mode, 0, 0, size=size or 0, verifier=verifier)
+        return self._make(
+            who, directory, name, mode, 0, 0, size=size or 0, verifier=verifier, attrs=attrs
+        )
 
     def _take_existing(
         self,
@@ -131,16 +136,27 @@ class Names(TreeBase):
     def _resized(self, inode: Inode, size: int) -> Inode:
         raise NotImplementedError  # content.Content has it
 
-    def mkdir(self, who: Caller, parent: int, name: bytes, mode: int) -> Made:
+    def mkdir(
+        self, who: Caller, parent: int, name: bytes, mode: int, *, attrs: SetAttr = NOTHING
+    ) -> Made:
         """Make a directory.
 
+        It has the owners and times of `attrs`; owners that the caller may not give are left out.
         Raises Exists, NotFound (the parent is removed), AccessDenied, InvalidName, NameTooLong,
         QuotaExceeded, NoSpace, Busy, ReadOnly.
         """
-        return self._make_new(who, parent, name, stat.S_IFDIR | mode & _MODE_BITS)
+        return self._make_new(who, parent, name, stat.S_IFDIR | mode & _MODE_BITS, attrs=attrs)
 
     def mknod(
-        self, who: Caller, parent: int, name: bytes, mode: int, major: int = 0, minor: int = 0
+        self,
+        who: Caller,
+        parent: int,
+        name: bytes,
+        mode: int,
+        major: int = 0,
+        minor: int = 0,
+        *,
+        attrs: SetAttr = NOTHING,
     ) -> Made:
         """Make a fifo, socket, device or regular file; `mode` has type bits.
 
@@ -154,15 +170,19 @@ class Names(TreeBase):
         if not (0 <= major < 2**32 and 0 <= minor < 2**32):
             raise InvalidArgument(f"device number {major}:{minor}")
         numbers = (major, minor) if device else (0, 0)
-        return self._make_new(who, parent, name, kind | mode & _MODE_BITS, *numbers, device=device)
+        mode = kind | mode & _MODE_BITS
+        return self._make_new(who, parent, name, mode, *numbers, device=device, attrs=attrs)
 
-    def symlink(self, who: Caller, parent: int, name: bytes, target: bytes) -> Made:
+    def symlink(
+        self, who: Caller, parent: int, name: bytes, target: bytes, *, attrs: SetAttr = NOTHING
+    ) -> Made:
         """Make a symbolic link. Raises InvalidArgument, NameTooLong for the target; as `mkdir`."""
         if not target or b"\0" in target:
             raise InvalidArgument("a symbolic link needs a target without NUL")
         if len(target) > SYMLINK_BYTES_MAX:
             raise NameTooLong(f"a target of {len(target)} bytes; {SYMLINK_BYTES_MAX} is the limit")
-        made = self._make_new(who, parent, name, stat.S_IFLNK | 0o777, size=len(target))
+        mode = stat.S_IFLNK | 0o777
+        made = self._make_new(who, parent, name, mode, size=len(target), attrs=attrs)
         prefix = keys.prefix(made.inode.ino, keys.SYMLINK)
         self._mem.put_row(prefix, b"", records.inline_value(target))
         return made
@@ -178,6 +198,7 @@ class Names(TreeBase):
         *,
         size: int = 0,
         device: bool = False,
+        attrs: SetAttr,
     ) -> Made:
         directory = self._directory(who, parent, X_OK)
         if self._entry_for_new(parent, name) is not ABSENT:
@@ -185,7 +206,7 @@ class Names(TreeBase):
         if device and who.uid != 0:
             access.require(directory, who, W_OK | X_OK)
             raise NotPermitted("only the superuser makes devices")
-        return self._make(who, directory, name, mode, major, minor, size=size)
+        return self._make(who, directory, name, mode, major, minor, size=size, attrs=attrs)
 
     def _entry_for_new(self, parent: int, name: bytes) -> Entry:
         """The entry of a name that is to be made; `.` and `..` are always taken."""
@@ -208,6 +229,7 @@ class Names(TreeBase):
         *,
         size: int = 0,
         verifier: int = 0,
+        attrs: SetAttr,
     ) -> Made:
         parent = directory.ino
         if who.uid != 0:
@@ -220,6 +242,10 @@ class Names(TreeBase):
         is_dir = mode & 0o170000 == stat.S_IFDIR
         mode, uid, gid = access.new_owner(directory, who, mode)
         now = self._ground.now()
+        atime = mtime = now
+        if attrs is not NOTHING:
+            uid, gid = access.given_owner(who, uid, gid, attrs)
+            atime, mtime = access.given_times(attrs, now)
         ino = self._ground.next_ino()
         self._add_entry(parent, name, spot, ino, mode & 0o170000)
         nlink = 2 if is_dir else 1
@@ -233,8 +259,8 @@ class Names(TreeBase):
             0,
             major,
             minor,
-            now,
-            now,
+            atime,
+            mtime,
             now,
             now,
             parent,

@@ -34,6 +34,7 @@ from store.types import (
     Listing,
     Made,
     Removed,
+    SetAttr,
     SnapshotInfo,
     StatFs,
 )
@@ -154,7 +155,9 @@ class SnapshotDirectory:
         left = [entry for entry in entries if entry.cookie > cookie]
         return Listing(left[:count], len(left) <= count)
 
-    def mkdir(self, who: Caller, parent: int, name: bytes, mode: int) -> Made:
+    def mkdir(
+        self, who: Caller, parent: int, name: bytes, mode: int, *, attrs: SetAttr | None = None
+    ) -> Made:
         """Take a snapshot; the inode is that of its root. Raises Exists, ReadOnly,
         InvalidArgument for a name that no snapshot can have."""
         before = self.getattr(parent)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nfs.nfs3_types import createmode3, ftype3, nfsstat3
+from nfs.nfs3_types import createmode3, ftype3, nfsstat3, nfstime3, time_how
 from tests.nfs.client import NOW, Answer, Client, at, sattr
 from tests.nfs.gateway import Gateway
 
@@ -413,3 +413,14 @@ def test_a_link_to_a_file_that_is_gone_is_stale(root: Client, top: bytes) -> Non
     assert answer.status == nfsstat3.STALE
     assert answer.value.file_attributes is None
     assert answer.value.linkdir_wcc.after == attributes(root, top)
+
+
+def test_a_new_object_gets_its_owners_and_times_in_one_step(root: Client, top: bytes) -> None:
+    """Nothing is left behind by memory that fills up between making and giving away."""
+    mtime = time_how.SET_TO_CLIENT_TIME, nfstime3(1_600_000_000, 0)
+    wanted = sattr(mode=0o4755, uid=7, gid=8, mtime=mtime)
+    for answer in (root.create(top, b"f", wanted), root.mkdir(top, b"d", wanted)):
+        found = answer.ok().obj_attributes
+        assert (found.uid, found.gid, found.mode) == (7, 8, 0o4755)
+        assert found.mtime == (1_600_000_000, 0)
+        assert found.ctime != found.mtime
