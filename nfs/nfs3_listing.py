@@ -135,6 +135,8 @@ def _entries(
     for at, entry in enumerate(entries[:2]):
         if entry.cookie == COOKIE_DOT_DOT:
             entries[at] = entry._replace(ino=exported.above(ino))
+    if ino == exported.root and exported.snapshots is not None:
+        entries[:] = [entry for entry in entries if entry.name != snapdir.NAME]
     if ino == exported.root and exported.lists_snapshots and cookie < snapdir.COOKIE:
         behind = sum(entry.cookie <= COOKIE_DOT_DOT for entry in entries[:2])
         if eof or behind < len(entries) or cookie == COOKIE_DOT_DOT:

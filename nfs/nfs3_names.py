@@ -55,6 +55,8 @@ def lookup3(door: Door, call: Call, arguments: LOOKUP3args) -> Result:
             exported, inode = _above(exported, who, parent)
         else:
             inode = tree.lookup(who, parent, name)
+            if name == snapdir.NAME and parent == exported.root and exported.snapshots is not None:
+                raise NotFound("the virtual directory hides it")
     except NotFound:
         exported, inode = _virtual(door, call, exported, parent, name)
     _, attributes, handle = door.shown(exported, inode)

@@ -210,7 +210,7 @@ class Server:
 
     def _begin(self, sock: socket.socket, address: tuple[str, int]) -> None:
         """Serve a connection, if there is room for one more."""
-        if len(self._connections) >= self._connections_max:
+        if len(self._connections) >= self._connections_max and not self._make_room(address[0]):
             self.refused += 1
             log.warning(
                 "a connection from %s is closed: there are %d", address[0], self._connections_max
@@ -229,6 +229,25 @@ class Server:
         self._connections[connection.number] = connection
         self._masks[connection.number] = select.EPOLLIN
         self._epoll.register(connection.number, select.EPOLLIN)
+
+    def _make_room(self, address: str) -> bool:
+        """Close a connection of the client that has most, so that no client can shut out others;
+        False where that would be the one that asks, or all of its connections are at work."""
+        by_address: dict[str, list[Connection]] = {}
+        for connection in self._connections.values():
+            by_address.setdefault(connection.peer.address, []).append(connection)
+        most = max(by_address.values(), key=len)
+        if most[0].peer.address == plain_address(address):
+            return False
+        for connection in most:  # the oldest first
+            if connection.is_idle and len(most) > 1:
+                log.warning(
+                    "%s has %d connections; one is closed", connection.peer.address, len(most)
+                )
+                connection.close()
+                self._watch(connection)
+                return True
+        return False
 
     async def _sweep(self) -> None:
         """Close connections on which nothing has moved for too long."""

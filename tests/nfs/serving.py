@@ -106,9 +106,9 @@ class Serving:
         self.port = 0
         self._lines: list[Line] = []
 
-    async def line(self) -> Line:
-        """A new connection."""
-        line = Line(await trio.open_tcp_stream("127.0.0.1", self.port))
+    async def line(self, source: str = "127.0.0.1") -> Line:
+        """A new connection, from an address of the loopback network."""
+        line = Line(await trio.open_tcp_stream("127.0.0.1", self.port, local_address=source))
         self._lines.append(line)
         return line
 

@@ -391,3 +391,21 @@ def test_draining_answers_what_is_under_way_and_accepts_no_more(
         monkeypatch.undo()
 
     run(gw, test)
+
+
+def test_no_client_can_take_all_connections(gw: Gateway) -> None:
+    """At the limit, whoever has most gives an idle one up for another address."""
+
+    async def test(at_work: Serving) -> None:
+        greedy = [await at_work.line("127.0.0.2") for _ in range(3)]
+        for number, line in enumerate(greedy):
+            await line.exchange(null(number))
+        other = await at_work.line("127.0.0.3")
+        await other.exchange(null(7))
+        assert await greedy[0].is_over()
+        await greedy[1].exchange(null(8))
+        more = await at_work.line("127.0.0.2")  # it has most itself
+        assert await more.is_over()
+        await other.exchange(null(9))
+
+    run(gw, test, connections_max=3)

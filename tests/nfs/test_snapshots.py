@@ -365,3 +365,14 @@ def test_a_sub_directory_of_a_snapshot_is_mounted_as_well(
     assert root.names(sub) == [b".", b".."]
     assert root.lookup(sub, b"..").ok().object == sub
     assert root.create(sub, b"x").status == nfsstat3.ROFS
+
+
+def test_it_hides_a_real_directory_of_that_name(gw: Gateway, root: Client, top: bytes) -> None:
+    gw.exports.set(Rule(squash=Squash.NONE, snapshots=Shown.OFF))
+    real = root.mkdir(top, NAME).ok().obj
+    for shown in (Shown.LISTED, Shown.HIDDEN):
+        gw.exports.set(Rule(squash=Squash.NONE, snapshots=shown))
+        assert root.find(top, NAME) != real
+        assert root.names(top).count(NAME) == (shown is Shown.LISTED)
+    gw.exports.set(Rule(squash=Squash.NONE, snapshots=Shown.OFF))
+    assert root.find(top, NAME) == real
