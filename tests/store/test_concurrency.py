@@ -85,7 +85,8 @@ def beside(place: Path, steps: int, rng: random.Random, limits: Options) -> None
     assert store.check(data=True) == []
     store.close()
     ran = {report[1] for report in reports if report[0] == "job"}
-    assert {"flush", "MarkJob", "RewriteJob"} <= ran
+    wanted = {"flush", "MarkJob", "RewriteJob"} if steps >= 1000 else {"flush"}  # GC is by chance
+    assert wanted <= ran
     history = [report[1] for report in reports if report[0] == "op"]
     with Store.open(place, options(START_NS * 2)) as store:
         assert store.check(data=True) == []
