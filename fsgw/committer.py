@@ -60,9 +60,11 @@ class Committer:
     # --- for those who wait -------------------------------------------------------------------
 
     def when_durable(self, then: Then) -> None:
-        """Call back once all changes made until now are durable, or could not be made so."""
+        """Call back once all changes made until now are durable, or could not be made so.
+
+        For calls of clients, in a turn that `tick` ends; anybody else awaits `durable`.
+        """
         self._waiting.append(then)
-        self._wanted.set()
 
     async def durable(self) -> None:
         """Return once all changes made until now are durable. Raises NoSpace, StorageFailure."""
@@ -75,6 +77,7 @@ class Committer:
             done.set()
 
         self.when_durable(then)
+        self._wanted.set()
         await done.wait()
         if errors:
             raise errors[0]
@@ -105,7 +108,7 @@ class Committer:
         if self._waiting and dirty_bytes < SPOT_BYTES and self._spot_s < SPOT_S:
             self._flush_now()
             self._offer()
-        elif dirty_bytes >= self._flush_bytes:
+        elif self._waiting or dirty_bytes >= self._flush_bytes:
             self._wanted.set()
         return self._wanted.is_set()
 
@@ -137,7 +140,6 @@ class Committer:
     def _flush_now(self) -> None:
         """Flush on this thread."""
         waiting, self._waiting = self._waiting, []
-        self._wanted = trio.Event()
         error: StoreError | None = None
         try:
             job = self._store.begin_flush()
@@ -191,6 +193,8 @@ class Committer:
         wanting, self._wanting_room = self._wanting_room, []
         for then in wanting:
             then()
+        if self._waiting:  # some got on, and wait to be durable
+            self._wanted.set()
 
     def _offer(self) -> None:
         """Begin a background job, if there is one to do and none under way."""

@@ -83,6 +83,7 @@ def test_all_who_wait_share_a_flush(tmp_path: Path) -> None:
             make(store, b"%d" % number)
             committer.when_durable(partial(hear, number))
         committer.when_durable(lambda error: done.set())
+        committer.tick()
         await done.wait()
         assert heard == [(number, None) for number in range(20)]
         assert committer.flushes == 1
