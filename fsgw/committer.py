@@ -51,6 +51,7 @@ class Committer:
         self._reads = trio.CapacityLimiter(READS_MAX)
         self._nursery: trio.Nursery | None = None
         self._flushing = False
+        self._away = 0  # reads on other threads
         self._spot_s = 0.0
         # Called when replies were given by callbacks from here, so that they are sent together.
         self.answered: Callable[[], None] = lambda: None
@@ -93,7 +94,11 @@ class Committer:
         self._nursery.start_soon(self._elsewhere, run, then)
 
     async def _elsewhere(self, run: Callable[[], None], then: Callable[[], None]) -> None:
-        await trio.to_thread.run_sync(run, limiter=self._reads)
+        self._away += 1
+        try:
+            await trio.to_thread.run_sync(run, limiter=self._reads)
+        finally:
+            self._away -= 1
         then()
         self.answered()
 
@@ -110,7 +115,7 @@ class Committer:
             self._offer()
         elif self._waiting or dirty_bytes >= self._flush_bytes:
             self._wanted.set()
-        return self._wanted.is_set()
+        return self._away > 0 or self._wanted.is_set()
 
     @asynccontextmanager
     async def no_background(self) -> AsyncIterator[None]:
