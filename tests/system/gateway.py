@@ -1,4 +1,4 @@
-"""A gateway of its own for tests: `fsgw serve` as a child process on a new store, and the CLI."""
+"""A gateway of its own for tests: `fsgw serve` as a child process on a store, and the CLI."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def lasting_port() -> int:
 class Gateway:
     """A store with `fsgw serve` on it, to be killed, stopped and started again at will.
 
-    port: 0 for any. within: a command that runs another one, such as `nsenter ...`, before every
-    command.
+    directory: where the store is, or will be. port: 0 for any. within: a command that runs another
+    one, such as `nsenter ...`, before every command.
     """
 
     def __init__(
@@ -58,7 +58,8 @@ class Gateway:
         self._within = list(within)
         self._process: subprocess.Popen[bytes] | None = None
         self.log: Printed | None = None
-        self.fsgw("init")
+        if not self.store.exists():
+            self.fsgw("init")
         self.write_exports(exports)
 
     def _command(self, *words: str) -> list[str]:
