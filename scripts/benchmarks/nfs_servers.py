@@ -26,6 +26,9 @@ SYNC, ASYNC = "sync", "async"
 # Our server as users get it: compiled, where scripts/bench has made that ready.
 PYTHON = os.environ.get("FSGW_BENCH_PYTHON", sys.executable)
 
+# Without that: the modules that this process has.
+_PLAIN = {"PYTHONPATH": os.pathsep.join(sys.path)}
+
 _LOOPBACK = "127.0.0.1"
 _PORTMAP_PORT = 111
 _START_S, _STOP_S, _POLL_S = 60.0, 60.0, 0.02
@@ -119,7 +122,7 @@ class Gateway:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                env={**os.environ, **({} if PYTHON != sys.executable else _PLAIN)},
             )
         for _ in _until_ready(self._process, log):
             for line in log.read_text().splitlines():
