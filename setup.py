@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from setuptools import setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import BaseError, CCompilerError
 
 # What profiles of the gateway under load show the interpreter itself to be the limit of. Modules
 # that only declare types, or that wait, gain nothing; those whose annotations are read at run
@@ -60,9 +63,21 @@ def extensions() -> list[Any]:
     except SystemExit as error:
         print(f"fsgw: not compiled, plain Python it is: {error}")
         return []
-    for extension in made:
-        extension.optional = True  # a build that fails leaves plain Python
     return list(made)
 
 
-setup(ext_modules=extensions())
+class BuildAllOrNothing(build_ext):
+    """Compiles all modules, or, where that fails, none: some would not load without others."""
+
+    def run(self) -> None:
+        """Build; a failure leaves plain Python."""
+        try:
+            super().run()
+        except (BaseError, CCompilerError, OSError) as error:
+            print(f"fsgw: not compiled, plain Python it is: {error}")
+            for extension in self.extensions:
+                Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
+            self.extensions = []
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": BuildAllOrNothing})

@@ -25,6 +25,7 @@ from fsgw.logs import event
 from fsgw.nfs_door import NfsDoor
 from fsgw.notify import notify
 from fsgw.plain import Plain
+from fsgw.process import compiled
 from fsgw.running import Runner
 from fsgw.status import Rates
 from store.errors import InvalidArgument
@@ -125,7 +126,7 @@ def serve(config: Config) -> None:
     """
     with Store.open(config.directory, config.options) as store:
         gateway = Gateway(store, config)
-        event(log, "start", store=str(gateway.directory), pid=os.getpid())
+        event(log, "start", store=str(gateway.directory), pid=os.getpid(), compiled=compiled())
         try:
             trio.run(gateway.run, _ready)
         except BaseExceptionGroup as group:

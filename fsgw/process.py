@@ -6,6 +6,8 @@ import ctypes
 import gc
 import sys
 
+from store import names
+
 # A thread that waits for the interpreter gets it within this time: jobs run Python beside the
 # thread that answers clients, and CPython's default of 5 ms would be added to many an answer.
 SWITCH_INTERVAL_S = 0.0005
@@ -32,3 +34,8 @@ def tune() -> None:
         mallopt(_M_ARENA_MAX, _ARENAS)
         mallopt(_M_MMAP_THRESHOLD, _MMAP_BYTES)
         mallopt(_M_TRIM_THRESHOLD, _TRIM_BYTES)
+
+
+def compiled() -> bool:
+    """Whether the hot modules run compiled (setup.py), or as plain Python."""
+    return not (names.__file__ or "").endswith(".py")

@@ -62,6 +62,11 @@ def without_set_id(inode: Inode, who: Caller | None) -> int:
     return mode
 
 
+def mode_when_cut(inode: Inode, who: Caller) -> int:
+    """A regular file's mode after the caller gave it another size."""
+    return inode.mode if who.uid == 0 else without_set_id(inode, who)
+
+
 def new_owner(directory: Inode, who: Caller, mode: int) -> tuple[int, int, int]:
     """Mode, uid and gid of an inode that the caller makes in the directory; mode has type bits."""
     gid = who.gid

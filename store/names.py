@@ -130,10 +130,10 @@ class Names(TreeBase):
         if size is not None:
             access.require(inode, who, W_OK)
             self._guard()
-            inode = self._resized(inode, size)
+            inode = self._resized(inode, size, access.mode_when_cut(inode, who))
         return Made(inode, same, created=False)
 
-    def _resized(self, inode: Inode, size: int) -> Inode:
+    def _resized(self, inode: Inode, size: int, mode: int | None = None) -> Inode:
         raise NotImplementedError  # content.Content has it
 
     def mkdir(

@@ -72,15 +72,11 @@ class Tree(Content):
         self._guard()
         inode = before
         if attrs.size is not None:
-            inode = self._resized(inode, attrs.size, self._mode_when_cut(who, inode))
+            inode = self._resized(inode, attrs.size, access.mode_when_cut(inode, who))
         now = inode.ctime_ns if inode is not before else self._ground.now()
         inode = self._owned(who, inode, attrs)
         times = _times(inode, attrs, now)
         return Change(before, self._put(inode._replace(ctime_ns=now, verifier=0, **times)))
-
-    @staticmethod
-    def _mode_when_cut(who: Caller, inode: Inode) -> int:
-        return inode.mode if who.uid == 0 else access.without_set_id(inode, who)
 
     def _check_setattr(self, who: Caller, inode: Inode, attrs: SetAttr) -> None:
         if attrs.size is not None:

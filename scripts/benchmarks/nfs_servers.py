@@ -122,7 +122,7 @@ class Gateway:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, **({} if PYTHON != sys.executable else _PLAIN)},
+                env={**os.environ, **(_PLAIN if sys.executable == PYTHON else {})},
             )
         for _ in _until_ready(self._process, log):
             for line in log.read_text().splitlines():

@@ -9,6 +9,7 @@ ended. What a child has reported it has handed to the kernel, so a kill cannot t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import random
@@ -80,7 +81,12 @@ def raise_child(life: Life) -> Told:
         os.close(reading)
         child(life, writing)
     os.close(writing)
-    signal.signal(signal.SIGALRM, lambda *_: os.kill(pid, signal.SIGKILL))
+
+    def kill(*_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it may have ended by itself just now
+            os.kill(pid, signal.SIGKILL)
+
+    signal.signal(signal.SIGALRM, kill)
     reports: list[tuple[Any, ...]] = []
     with open(reading, "rb") as pipe:
         try:
