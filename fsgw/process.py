@@ -6,8 +6,6 @@ import ctypes
 import gc
 import sys
 
-from store import names
-
 # A thread that waits for the interpreter gets it within this time: jobs run Python beside the
 # thread that answers clients, and CPython's default of 5 ms would be added to many an answer.
 SWITCH_INTERVAL_S = 0.0005
@@ -38,4 +36,6 @@ def tune() -> None:
 
 def compiled() -> bool:
     """Whether the hot modules run compiled (setup.py), or as plain Python."""
+    from store import names
+
     return not (names.__file__ or "").endswith(".py")

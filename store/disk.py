@@ -10,6 +10,7 @@ else the system refuses; both name the path.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable, Sequence
@@ -125,6 +126,11 @@ class File:
                 buffers = _after(buffers, written)
         except OSError as error:
             raise failure(error, self.path) from error
+
+    def forget(self, offset: int, length: int) -> None:
+        """Let the page cache drop a range that is synced; only advice (posix_fadvise(2))."""
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(self.fd, offset, length, os.POSIX_FADV_DONTNEED)
 
     def sync(self) -> None:
         """Make all that was written to the file durable, with its size."""

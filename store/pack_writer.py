@@ -31,6 +31,12 @@ _disk_threads = ThreadPoolExecutor(2, "fsgw-disk")
 _JOIN_BYTES_MAX = 8 * 1024
 
 
+# What is synced at once in this amount was streamed, and whoever streamed it has it still. The
+# page cache gives its memory back, to be used by the next: on a virtual machine, memory that was
+# never used before costs several times what copying into it does.
+BULK_BYTES = 4 * 1024 * 1024
+
+
 class PackWriter:
     """Appends records to one pack. One thread at a time; writers of other packs do not matter.
 
@@ -172,6 +178,8 @@ class PackWriter:
         if not self._named:
             disk.sync_directory(self._directory)
             self._named = True
+        if self._written - self.synced_size >= BULK_BYTES:
+            self._file.forget(self.synced_size, self._written - self.synced_size)
         self.synced_size = self._written
         faults.point("pack.synced")
 

@@ -308,3 +308,24 @@ def test_power_cut_keeps_what_was_synced(tmp_path: Path) -> None:
             writer.close()
             expected = [(where, oid) for oid, where, _ in [*sure, added]]
             assert flaws_of(left) == (expected, [])
+
+
+def test_what_was_streamed_leaves_the_page_cache_once_it_is_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(
+        os, "posix_fadvise", lambda fd, offset, length, advice: told.append((offset, length))
+    )
+    disk.record(lambda event: told.append(event.op) if event.op == "sync" else None)
+    writer = PackWriter(str(tmp_path), 1, STORE)
+    put(writer, noise(1000, 1))
+    writer.sync()
+    small = writer.size
+    for number in range(5):
+        put(writer, noise(1 << 20, number))
+    writer.sync()
+    disk.record(None)
+    assert told[-2:] == ["sync", (small, writer.size - small)]
+    assert [entry for entry in told if entry != "sync"] == told[-1:]
+    writer.close()
