@@ -192,7 +192,7 @@ class NfsConfig:
         Whole(4 * KIB, MIB, "bytes"),
         MIB,
         "Data in one WRITE (wtmax); Linux sends no more than 1 MiB.",
-        limit="clients keep to it; a longer WRITE is written up to this much.",
+        limit="clients keep to it; record_bytes_max is what bounds a longer WRITE.",
     )
 
 

@@ -118,13 +118,13 @@ class Door:
         return exported.snapshots
 
     def check_new_name(self, exported: Exported, directory: int, name: bytes) -> None:
-        """Raise Exists for a name that a virtual directory has; `check_names` as well."""
-        if name == snapdir.NAME and directory == exported.root and exported.snapshots is not None:
+        """Raise Exists for a name that a virtual directory has."""
+        if exported.hides(directory, name):
             raise Exists(f"{name!r} is the directory of snapshots")
 
     def check_old_name(self, exported: Exported, directory: int, name: bytes) -> None:
         """Raise NotPermitted for a virtual directory, which nobody removes or renames."""
-        if name == snapdir.NAME and directory == exported.root and exported.snapshots is not None:
+        if exported.hides(directory, name):
             raise NotPermitted(f"{name!r} is the directory of snapshots")
 
     # --- answers ------------------------------------------------------------------------------

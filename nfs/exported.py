@@ -65,6 +65,10 @@ class Exported:
         """Whether a listing of the root shows `.snapshots`."""
         return self.snapshots is not None and self.rule.snapshots is Shown.LISTED
 
+    def hides(self, directory: int, name: bytes) -> bool:
+        """Whether a name in a directory is that of a virtual one, whatever the tree has there."""
+        return name == snapdir.NAME and directory == self.root and self.snapshots is not None
+
     def above(self, directory: int) -> int:
         """The number of the directory that `..` of one leads to, never out of what is exported.
 

@@ -55,7 +55,7 @@ def lookup3(door: Door, call: Call, arguments: LOOKUP3args) -> Result:
             exported, inode = _above(exported, who, parent)
         else:
             inode = tree.lookup(who, parent, name)
-            if name == snapdir.NAME and parent == exported.root and exported.snapshots is not None:
+            if exported.hides(parent, name):
                 raise NotFound("the virtual directory hides it")
     except NotFound:
         exported, inode = _virtual(door, call, exported, parent, name)
@@ -83,7 +83,7 @@ def _virtual(
             volume = Volume(exported.volume.branch, info.id, tree.root_of(info))
             inside = door.realm.exported(volume, call.peer)
             return inside, inside.tree.getattr(inside.root)
-    elif name == snapdir.NAME and parent == exported.root and exported.snapshots is not None:
+    elif exported.snapshots is not None and exported.hides(parent, name):
         return exported.snapshots, exported.snapshots.tree.getattr(snapdir.INO)
     raise NotFound(f"no {name!r} in directory {parent}")
 

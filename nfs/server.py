@@ -175,7 +175,7 @@ class Server:
                     connection.push()
                 if connection.wants_read and (event & select.EPOLLIN or connection.holds_calls):
                     ran += connection.read()
-                self._watch(connection, number)
+                self._watch(connection)
             calls += ran + 1
             self.calls += ran
             if (ran and tick()) or calls >= _CALLS_A_TURN:
@@ -204,9 +204,9 @@ class Server:
             return epoll.poll(0, _EVENTS_MAX)
         return []
 
-    def _watch(self, connection: Connection, number: int = -1) -> None:
+    def _watch(self, connection: Connection) -> None:
         """Watch for what a connection can go on with; forget one that has ended."""
-        number = connection.number if number < 0 else number
+        number = connection.number
         if connection.ended:
             if self._connections.pop(number, None) is not None:
                 del self._masks[number]

@@ -80,6 +80,13 @@ def new_owner(directory: Inode, who: Caller, mode: int) -> tuple[int, int, int]:
     return mode, who.uid, gid
 
 
+def check_ids(*numbers: int | None) -> None:
+    """Raise InvalidArgument unless all numbers that are given are user or group ids."""
+    for number in numbers:
+        if number is not None and not 0 <= number < 2**32 - 1:
+            raise InvalidArgument(f"{number} is no user or group id")
+
+
 def given_owner(who: Caller, uid: int, gid: int, attrs: SetAttr) -> tuple[int, int]:
     """Owner and group of a new inode that is to have those of `attrs`, where they may be given.
 
@@ -89,9 +96,7 @@ def given_owner(who: Caller, uid: int, gid: int, attrs: SetAttr) -> tuple[int, i
         uid = attrs.uid
     if attrs.gid is not None and (who.uid == 0 or in_group(who, attrs.gid)):
         gid = attrs.gid
-    for number in (uid, gid):
-        if not 0 <= number < 2**32 - 1:
-            raise InvalidArgument(f"{number} is no user or group id")
+    check_ids(uid, gid)
     return uid, gid
 
 

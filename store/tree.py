@@ -93,9 +93,7 @@ class Tree(Content):
                 or (attrs.gid != inode.gid and not access.in_group(who, attrs.gid))
             ):
                 raise NotPermitted(f"uid {who.uid} may not give inode {inode.ino} that group")
-        for number in (attrs.uid, attrs.gid):
-            if number is not None and not 0 <= number < 2**32 - 1:
-                raise InvalidArgument(f"{number} is no user or group id")
+        access.check_ids(attrs.uid, attrs.gid)
         self._check_times(who, inode, attrs)
 
     @staticmethod
