@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import shutil
@@ -13,7 +14,7 @@ from typing import NamedTuple
 from store.errors import StorageFailure
 from store.objectid import CHUNK, object_id
 from store.pack import Location, pack_path, scan
-from store.store import Store
+from store.store import Options, Store
 from store.types import ROOT, Problem
 
 BLOCK = 16 * 1024
@@ -56,8 +57,10 @@ def make(path: Path) -> World:
     files |= {f"/large{n}": noise(4 * BLOCK + 100) for n in range(3)}
     files["/text"] = b"the same line again and again\n" * 1000
     files["/twin"] = files["/large0"]
-    Store.init(path, block_bytes=BLOCK)
-    with Store.open(path) as store:
+    # The same numbers and times in every run: where nodes end follows from what is in them.
+    Store.init(path, block_bytes=BLOCK, replica=1)
+    ticks = itertools.count(1_700_000_000_000_000_000, 1_000_000)
+    with Store.open(path, Options(clock=lambda: next(ticks))) as store:
         store.create_branch("main")
         for n in range(7):
             store.tree("main").mkdir(ROOT, 1, b"d%d" % n, 0o755)
