@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import ParamSpec, TypeVar, cast
 
-from fsgw.steps import FULL, Steps
+from fsgw.steps import FULL, Steps, call
 from store import errors
 from store.store import Job, Store
 
@@ -59,15 +59,9 @@ class Pump:
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`function(...)`, a store call that writes; flushes and repeats it when it is Busy."""
-        while True:
-            try:
-                result = function(*args, **kwargs)
-            except errors.Busy:
-                if not self._relieve():
-                    raise
-            else:
-                self._calls += 1
-                return result
+        result = self.run(call(function, *args, **kwargs))
+        self._calls += 1
+        return result
 
     def run(self, steps: Steps[T]) -> T:
         """Drive steps to their end on this thread."""

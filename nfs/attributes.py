@@ -13,7 +13,6 @@ from store.types import Change, Inode, SetAttr, SetTime
 
 _FATTR = "IIIIIQQIIQQIIIIII"
 _WCC_ATTR = "QIIII"
-_fattr = struct.Struct("!" + _FATTR).pack
 _post_op = struct.Struct("!I" + _FATTR).pack
 _wcc = struct.Struct("!I" + _WCC_ATTR + "I" + _FATTR).pack
 
@@ -74,11 +73,6 @@ def _numbers(inode: Inode, fsid: int) -> tuple[int, ...]:
         ctime // 1_000_000_000,
         ctime % 1_000_000_000,
     )
-
-
-def attributes(inode: Inode, fsid: int) -> bytes:
-    """An inode's fattr3."""
-    return _fattr(*_numbers(inode, fsid))
 
 
 def post_op(inode: Inode, fsid: int) -> bytes:

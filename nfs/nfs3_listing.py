@@ -11,7 +11,7 @@ import stat
 import struct
 from collections.abc import Iterable
 
-from nfs.attributes import NO_ATTRIBUTES, post_op
+from nfs.attributes import FATTR_BYTES, NO_ATTRIBUTES, post_op
 from nfs.door import OK, Door, Result
 from nfs.exported import Exported
 from nfs.handle import HANDLE_BYTES
@@ -30,10 +30,10 @@ from store.types import COOKIE_DOT_DOT, Caller, DirEntry, Listing
 COOKIE_VERIFIER = b"fsgw" + bytes(4)
 
 # dir_attributes and cookieverf before the entries, the end of the list and eof behind them.
-_AROUND_BYTES = 88 + 8 + 4 + 4
+_AROUND_BYTES = 4 + FATTR_BYTES + 8 + 4 + 4
 # fileid, an empty name and cookie of an entry that follows, and what READDIRPLUS adds to it.
 _ENTRY_BYTES = 4 + 8 + 4 + 8
-_PLUS_BYTES = 88 + 4 + 4 + HANDLE_BYTES
+_PLUS_BYTES = 4 + FATTR_BYTES + 4 + 4 + HANDLE_BYTES
 # An entry's name is a word long at least.
 _LEAST_BYTES = _ENTRY_BYTES + 4
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
 
 from nfs.attributes import NO_ATTRIBUTES, post_op, set_attributes, wcc
 from nfs.door import OK, Door, Result, no_dots
@@ -31,7 +32,8 @@ from nfs.status import BadType
 from store import snapdir
 from store.errors import NotFound
 from store.snapdir import SnapshotDirectory
-from store.types import Caller, CreateHow, Inode, Made
+from store.tree import Tree
+from store.types import Caller, CreateHow, Inode, Made, Removed
 
 # Permission bits where the client gave none: nobody but the owner until it says more.
 _FILE_MODE, _DIRECTORY_MODE = 0o600, 0o700
@@ -188,20 +190,25 @@ def link3(door: Door, call: Call, arguments: LINK3args) -> Result:
 
 def remove3(door: Door, call: Call, arguments: REMOVE3args) -> Result:
     """RFC 1813 3.3.12."""
-    directory, name = arguments.object
-    exported, parent = door.open_to_change(call, directory)
-    door.check_old_name(exported, parent, name)
-    removed = exported.tree.unlink(exported.caller(call.caller), parent, name)
-    door.settled(call, exported, lambda: one_wcc(door.unchanged(call, directory)))
-    return OK, one_wcc(wcc(removed.directory, exported.fsid))
+    return _remove(door, call, arguments, lambda tree: tree.unlink)
 
 
 def rmdir3(door: Door, call: Call, arguments: REMOVE3args) -> Result:
     """RFC 1813 3.3.13. In `.snapshots` it deletes a snapshot."""
+    return _remove(door, call, arguments, lambda tree: tree.rmdir)
+
+
+def _remove(
+    door: Door,
+    call: Call,
+    arguments: REMOVE3args,
+    operation: Callable[[Tree | SnapshotDirectory], Callable[[Caller, int, bytes], Removed]],
+) -> Result:
+    """Have a tree's operation take a name away."""
     directory, name = arguments.object
     exported, parent = door.open_to_change(call, directory)
     door.check_old_name(exported, parent, name)
-    removed = exported.tree.rmdir(exported.caller(call.caller), parent, name)
+    removed = operation(exported.tree)(exported.caller(call.caller), parent, name)
     door.settled(call, exported, lambda: one_wcc(door.unchanged(call, directory)))
     return OK, one_wcc(wcc(removed.directory, exported.fsid))
 

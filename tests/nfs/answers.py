@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import NoReturn
+
+import trio
 
 from nfs.dispatch import Dispatcher
 from nfs.peer import Peer
-from nfs.program import Program
+from nfs.program import Program, null, table
 from nfs.xdr import Buffer
 from tests.nfs.messages import NO_AUTH, Refusal, Reply, call_message, read_reply
 
 XID = 7
 PROC_UNAVAIL, GARBAGE_ARGS = 3, 4
+# More than any of this takes; nothing waits for it unless something is broken.
+PATIENCE_S = 60
 
 
 class NeverWaiting:
@@ -31,6 +35,21 @@ class NeverWaiting:
 def a_peer(address: str = "192.0.2.1", *, transport: str = "tcp", local: str = "192.0.2.9") -> Peer:
     """A client, and the address of ours that it called."""
     return Peer(address, 900, transport, local)
+
+
+def a_program(number: int, *versions: int) -> Program:
+    """A program with nothing but procedure 0."""
+    return Program(number, "A", {version: table([null()]) for version in versions})
+
+
+def run(main: Callable[[], Awaitable[None]]) -> None:
+    """Run a test in an event loop, for as long as there is patience."""
+
+    async def bounded() -> None:
+        with trio.fail_after(PATIENCE_S):
+            await main()
+
+    trio.run(bounded)
 
 
 class Asked:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -16,21 +16,11 @@ from nfs.datagrams import DATAGRAM_BYTES_MAX, DatagramServer
 from nfs.dispatch import Dispatcher
 from nfs.portmap import Registry
 from nfs.program import Program, null, table
-from tests.nfs.answers import NeverWaiting
+from tests.nfs.answers import NeverWaiting, run
 from tests.nfs.messages import Refusal, Reply, call_message, counted, read_reply, words
 
 NULL, GETADDR, DUMP = 0, 3, 4
 RPCBIND = 100000
-# More than any of this takes; nothing waits for it unless something is broken.
-PATIENCE_S = 60
-
-
-def run(main: Callable[[], Awaitable[None]]) -> None:
-    async def bounded() -> None:
-        with trio.fail_after(PATIENCE_S):
-            await main()
-
-    trio.run(bounded)
 
 
 def a_dispatcher(registry: Registry | None = None) -> Dispatcher:

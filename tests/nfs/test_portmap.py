@@ -11,17 +11,12 @@ from hypothesis import strategies as st
 from nfs import rpcbind
 from nfs.codec import codec
 from nfs.portmap import Registry, Service, flag, mapping, pmaplist, port_number
-from nfs.program import Program, null, table
-from tests.nfs.answers import GARBAGE_ARGS, PROC_UNAVAIL, Asked, a_peer, spoiled
+from tests.nfs.answers import GARBAGE_ARGS, PROC_UNAVAIL, Asked, a_peer, a_program, spoiled
 from tests.nfs.messages import words
 
 NULL, SET, UNSET, GETPORT, DUMP, CALLIT = range(6)
 TCP, UDP = 6, 17
 NFS, MOUNT = 100003, 100005
-
-
-def a_program(number: int, *versions: int) -> Program:
-    return Program(number, "A", {version: table([null()]) for version in versions})
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,25 +13,11 @@ import trio
 
 from nfs import registration
 from nfs.portmap import Registry
-from nfs.program import Program, null, table
 from nfs.registration import Entry, NotRegistered, Place, entries, register, registered
+from tests.nfs.answers import a_program, run
 from tests.nfs.fake_rpcbind import FakeRpcbind
 
 RPCBIND, NFS, MOUNT = 100000, 100003, 100005
-# More than any of this takes; nothing waits for it unless something is broken.
-PATIENCE_S = 60
-
-
-def run(main: Callable[[], Awaitable[None]]) -> None:
-    async def bounded() -> None:
-        with trio.fail_after(PATIENCE_S):
-            await main()
-
-    trio.run(bounded)
-
-
-def a_program(number: int, *versions: int) -> Program:
-    return Program(number, "A", {version: table([null()]) for version in versions})
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from nfs import rpcbind, rpcbind_types
 from nfs.codec import codec
 from nfs.peer import Peer
 from nfs.portmap import Registry
-from nfs.program import Program, null, table
 from nfs.rpcbind import Statistics
 from nfs.rpcbind_types import (
     netbuf,
@@ -27,7 +26,7 @@ from nfs.rpcbind_types import (
     rpcbs_addrlist,
     universal_address,
 )
-from tests.nfs.answers import GARBAGE_ARGS, PROC_UNAVAIL, Asked, a_peer, spoiled
+from tests.nfs.answers import GARBAGE_ARGS, PROC_UNAVAIL, Asked, a_peer, a_program, spoiled
 from tests.nfs.messages import Refusal, counted, words
 
 NULL, SET, UNSET, GETADDR, DUMP, CALLIT, GETTIME, UADDR2TADDR, TADDR2UADDR = range(9)
@@ -35,10 +34,6 @@ GETVERSADDR, INDIRECT, GETADDRLIST, GETSTAT = range(9, 13)
 NFS, MOUNT = 100003, 100005
 NATIVE = "<" if sys.byteorder == "little" else ">"
 SOCKADDR_IN = struct.pack(f"{NATIVE}H", socket.AF_INET) + b"\x08\x01\x0a\0\0\x01" + bytes(8)
-
-
-def a_program(number: int, *versions: int) -> Program:
-    return Program(number, "A", {version: table([null()]) for version in versions})
 
 
 @pytest.fixture
