@@ -220,7 +220,9 @@ class FuseDoor:
         place = await trio.to_thread.run_sync(os.path.realpath, directory)
         mounted = self._mounts.get(place)
         if mounted is None:
-            raise InvalidArgument(f"{directory!r} is no mount of this gateway's")
+            raise InvalidArgument(
+                f"{directory!r}: nothing is mounted there, or not from this store"
+            )
         await trio.to_thread.run_sync(partial(mounting.unmount, place, lazy=lazy))
         if not lazy:
             await mounted.server.ended.wait()

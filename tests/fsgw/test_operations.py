@@ -33,6 +33,7 @@ GIVEN = {
     Form.MOMENT: ["store"],
     Form.EXPORTS: ["path"],
     Form.GATEWAY: ["gateway"],
+    Form.AWAITED: ["gateway"],
 }
 HEARS = {Form.STEPS, Form.JOBS, Form.MOMENT}
 
