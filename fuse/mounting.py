@@ -140,7 +140,8 @@ def _helped(words: Sequence[str], directory: str, line: socket.socket | None = N
         environment["_FUSE_COMMFD"] = str(line.fileno())
         passed = (line.fileno(),)
     done = subprocess.run(
-        [helper, *words],
+        [HELPER, *words],
+        executable=helper,
         check=False,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
