@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from fuse import errno
+from fuse.credentials import who_clears
 from fuse.errno import NOT_OFFERED, Refused
 from fuse.protocol import (
     BATCH_FORGET_IN,
@@ -42,10 +43,9 @@ from store.types import ROOT, Caller, SetAttr, SetTime, XattrHow
 _BODY = IN_HEADER.size
 _NS = 1_000_000_000
 _XATTR_HOW = {0: XattrHow.SET, XATTR_CREATE: XattrHow.CREATE, XATTR_REPLACE: XattrHow.REPLACE}
-# A write shorter than this is copied out of the request, which is as long as the longest may be.
+# What the kernel's own attributes are called: access control lists, mostly.
 _SYSTEM = b"system."
-_ID_BITS, _SIZE_BIT, _MODE_BIT = int(Fattr.UID | Fattr.GID), int(Fattr.SIZE), int(Fattr.MODE)
-_KILL_BIT = int(Fattr.KILL_SUIDGID)
+_SIZE_BIT, _MODE_BIT, _KILL_BIT = int(Fattr.SIZE), int(Fattr.MODE), int(Fattr.KILL_SUIDGID)
 
 
 def forget(session: Session, request: Request) -> Result:
@@ -98,7 +98,7 @@ def setattr_(session: Session, request: Request) -> Result:
     if valid & _KILL_BIT and changed.size is not None and changed.mode is None:
         inode = tree.getattr(ino)
         if inode.mode & 0o6000:
-            cleared = access.without_set_id(inode, Caller(request.uid, request.gid))
+            cleared = access.without_set_id(inode, who_clears(request, inode))
             changed = changed._replace(mode=cleared & 0o7777)
     return volume.attr(tree.setattr(ROOT, ino, changed).after, request.node)
 
@@ -167,8 +167,12 @@ def write(session: Session, request: Request) -> Result:
         if end != offset:
             session.misplaced(request.node, min(end, offset))
             offset = end
-    who = None if flags & WRITE_KILL_SUIDGID else ROOT
-    tree.write(who, ino, offset, memoryview(data)[REQUEST_BYTES:])
+    kills = flags & WRITE_KILL_SUIDGID
+    after = tree.write(None if kills else ROOT, ino, offset, memoryview(data)[REQUEST_BYTES:]).after
+    if kills and after.mode & 0o6000:
+        mode = access.without_set_id(after, who_clears(request, after))
+        if mode != after.mode:
+            tree.setattr(ROOT, ino, SetAttr(mode=mode & 0o7777))
     return WRITE_OUT.pack(size, 0)
 
 

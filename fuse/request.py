@@ -14,12 +14,20 @@ Payload = Buffer | bytearray | Sequence[Buffer]
 class Request:
     """Who asks for what. `data` is the whole request; its arguments begin behind the header."""
 
-    __slots__ = ("unique", "node", "uid", "gid", "data", "operation", "tries", "over")
+    __slots__ = ("unique", "node", "uid", "gid", "pid", "data", "operation", "tries", "over")
 
     def __init__(
-        self, unique: int, node: int, uid: int, gid: int, data: bytes, operation: Operation
+        self,
+        unique: int,
+        node: int,
+        uid: int,
+        gid: int,
+        pid: int,
+        data: bytes,
+        operation: Operation,
     ) -> None:
-        self.unique, self.node, self.uid, self.gid = unique, node, uid, gid
+        self.unique, self.node = unique, node
+        self.uid, self.gid, self.pid = uid, gid, pid
         self.data, self.operation = data, operation
         # How often it was tried in vain for want of memory.
         self.tries = 0

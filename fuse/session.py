@@ -155,10 +155,15 @@ class Session:
         """Whether no more requests should be read for now."""
         return self._parked_bytes >= PARKED_BYTES_MAX
 
+    @property
+    def waits(self) -> bool:
+        """Whether a request waits for memory or the disk."""
+        return bool(self._parked)
+
     def handle(self, data: bytes) -> None:
         """Run a request; its reply is sent now or later."""
         try:
-            _, opcode, unique, node, uid, gid, _, _, _ = IN_HEADER.unpack_from(data)
+            _, opcode, unique, node, uid, gid, pid, _, _ = IN_HEADER.unpack_from(data)
         except struct.error:
             log.error("the kernel sent %d bytes, which is no request", len(data))
             return
@@ -167,7 +172,7 @@ class Session:
         if operation is None:
             self._fail(unique, errno.NOT_OFFERED.errno)
             return
-        self._run(Request(unique, node, uid, gid, data, operation))
+        self._run(Request(unique, node, uid, gid, pid, data, operation))
 
     def _run(self, request: Request) -> None:
         operation = request.operation
