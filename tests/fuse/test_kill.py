@@ -18,6 +18,7 @@ import pytest
 from tests.fuse.caller import KINDS, RECORD_BYTES, record
 from tests.fuse.mounting import Mounts, require, watched
 from tests.system.gateway import Gateway
+from tests.system.output import Printed
 
 pytestmark = [pytest.mark.slow, pytest.mark.root]
 
@@ -45,42 +46,44 @@ def mounts(victim: Gateway, tmp_path: Path) -> Iterator[Mounts]:
 
 
 class Caller:
-    """A process that uses a mount; see `tests.fuse.caller`."""
+    """A process that uses a mount; see `tests.fuse.caller`. `done` is what it said last."""
 
     def __init__(self, kind: str, directory: Path) -> None:
         self.done = -1
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.fuse.caller", kind, str(directory)],
             stdout=subprocess.PIPE,
-            text=True,
+            bufsize=0,
         )
         assert self.process.stdout is not None
-        self._lines = self.process.stdout
+        self._said = Printed(self.process.stdout)
 
     def go_on(self, count: int) -> None:
         """Wait for it to have done so many things more."""
-        for _ in range(count):
-            line = self._lines.readline()
-            assert line.strip().isdigit(), f"ended with {line!r}"
-            self.done = int(line)
+        self.done += count
+        self._said.wait(f"^{self.done}$")
 
     def error(self) -> str:
         """The error that ends it."""
-        rest, _ = self.process.communicate(timeout=PROMPTLY_S)
-        *numbers, error = rest.split()
-        self.done = int(numbers[-1]) if numbers else self.done
-        assert self.process.returncode == 0
+        assert self.process.wait(timeout=PROMPTLY_S) == 0
+        self._said.join()
+        *numbers, error = self._said.text.split()
+        self.done = int(numbers[-1])
         return error
 
     def close(self) -> None:
         """End it, if it goes on."""
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        self._said.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
     @property
     def waits_for_an_answer(self) -> bool:
-        """Whether it sits in the kernel, in a call to a FUSE mount."""
-        return "fuse" in Path(f"/proc/{self.process.pid}/stack").read_text()
+        """Whether it sits in the kernel, for want of an answer or of a page."""
+        stack = Path(f"/proc/{self.process.pid}/stack").read_text()
+        return "request_wait_answer" in stack or "folio_wait" in stack
 
 
 Call = Callable[[Path], dict[str, Caller]]
@@ -192,22 +195,28 @@ def test_a_dead_mount_that_is_still_used_is_cleared_up(victim: Gateway, mounts: 
         assert (directory / "new").read_text() == "text"
 
 
-def test_mounting_takes_a_dead_mount_away(victim: Gateway, mounts: Mounts, tmp_path: Path) -> None:
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Gateway]:
+    """The gateway of another store."""
+    (tmp_path / "other").mkdir()
+    made = Gateway(tmp_path / "other")
+    made.fsgw("branch", "create", "main")
+    made.start()
+    with watched(made.pid):
+        yield made
+        made.close()
+
+
+def test_mounting_takes_a_dead_mount_away(victim: Gateway, mounts: Mounts, other: Gateway) -> None:
     """Also one of another store's gateway; which, when it is back, leaves the new one alone."""
     directory = mounts.mount()
     victim.kill()
-    (tmp_path / "other").mkdir()
-    other = Gateway(tmp_path / "other")
-    other.fsgw("branch", "create", "main")
-    other.start()
-    with watched(other.pid):
-        Mounts(other, tmp_path).mount(at=directory)
-        (directory / "file").write_text("other")
-        victim.start()
-        assert directory.is_mount()
-        assert (directory / "file").read_text() == "other"
-        other.fsgw("umount", directory)
-        other.close()
+    other.fsgw("mount", "main", directory)
+    (directory / "file").write_text("other")
+    victim.start()
+    assert directory.is_mount()
+    assert (directory / "file").read_text() == "other"
+    other.fsgw("umount", directory)
 
 
 def test_users_of_a_gateway_that_is_stopped(victim: Gateway, mounts: Mounts, call: Call) -> None:
