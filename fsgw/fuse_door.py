@@ -110,6 +110,8 @@ class FuseDoor:
             there = await trio.to_thread.run_sync(mounting.mounted_at, directory)
             if there is None or there.type != mounting.TYPE:
                 continue
+            if not await trio.to_thread.run_sync(mounting.is_dead, directory):
+                continue  # another gateway's by now
             try:
                 await trio.to_thread.run_sync(partial(mounting.unmount, directory, lazy=True))
             except OSError as error:

@@ -84,9 +84,12 @@ def check_mount_point(directory: str, *, may_be_full: bool) -> None:
 
 
 def is_dead(directory: str) -> bool:
-    """Whether what is mounted there has lost who served it. Does not ask one that has not."""
+    """Whether what is mounted there has lost who served it; asks whoever does.
+
+    Nothing that the kernel may answer by itself would do: it goes on telling what it knows.
+    """
     try:
-        os.stat(directory)
+        os.statvfs(directory)
     except OSError as error:
         return error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
     return False
