@@ -17,9 +17,10 @@ from functools import partial
 from pathlib import Path
 
 from scripts.benchmarks.bench import Bench, Pair
+from scripts.benchmarks.compared import NEARLY
 from scripts.benchmarks.nfs_load import PEER, make_servers
 from scripts.benchmarks.nfs_servers import ASYNC, SYNC, Share
-from scripts.benchmarks.rows import Row, Target, make_row
+from scripts.benchmarks.rows import Row, make_row
 from scripts.benchmarks.store_history import copy_library
 from tests.system.images import test_image
 from tests.system.vm import HOST, Vm
@@ -32,7 +33,6 @@ _STEPS = {
     "find": "find /mnt/$D -type f -size +0 | wc -l",
     "rm -r": "rm -r /mnt/$D",
 }
-_NEARLY = Target(">=", 0.8, of_ratio=True)
 
 _new_directory = map("tree-{}".format, itertools.count(1)).__next__
 
@@ -72,7 +72,7 @@ def vm(bench: Bench) -> Iterator[Row]:
                     pair.ours,
                     "files/s",
                     peer=(PEER, pair.peer),
-                    target=_NEARLY,
+                    target=NEARLY,
                 )
 
 
