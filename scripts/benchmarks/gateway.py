@@ -8,9 +8,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from fsgw.session import Session
 from scripts.benchmarks.bench import Bench
 from scripts.benchmarks.processes import end, until_ready
 
@@ -62,6 +64,15 @@ class Gateway:
             stdout=subprocess.DEVNULL,
             env=_environment(),
         )
+
+    @contextlib.contextmanager
+    def requests(self) -> Iterator[Callable[..., Any]]:
+        """A function that asks the gateway itself: `call("branches.create", name="new")`."""
+        session = Session(str(self.store), str(self.socket))
+        try:
+            yield session.call
+        finally:
+            session.close(settle=False)
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[Path]:
