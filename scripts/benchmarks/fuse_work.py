@@ -78,16 +78,16 @@ def _all_steps(bench: Bench) -> Callable[[Side], list[Report]]:
 
     def run(side: Side) -> list[Report]:
         name = _new_directory()
-        with side.mounted(threads=_JOBS) as mount:
+        with side.mounted() as mount:
             tree = mount.path / name / TREE
             (mount.path / name).mkdir()
             unpacked = _timed(archive.files, lambda: _unpack(archive.path, tree.parent))
             _unpack(repository, tree.parent)
             shutil.copytree(program, tree.parent / PROGRAM)
             _status(tree)  # git learns inode numbers and times
-        with side.mounted(threads=_JOBS):
+        with side.mounted():
             asked = [_timed(archive.files, lambda: _status(tree)) for _ in range(2)]
-        with side.mounted(threads=_JOBS):
+        with side.mounted():
             searched = _timed(archive.files, lambda: _find(tree, found))
         with side.mounted(threads=_JOBS):
             built = _timed(sources, lambda: _build(tree.parent / PROGRAM, sources))
