@@ -86,6 +86,8 @@ class Runner:
         match operation.form:
             case Form.GATEWAY:
                 return function(self._host, **values)
+            case Form.AWAITED:
+                return await function(self._host, **values)
             case Form.EXPORTS:
                 return await self._edit(operation, function, values)
             case Form.MOMENT:
@@ -101,12 +103,12 @@ class Runner:
                     return await self._drive(steps)
                 finally:
                     with trio.CancelScope(shield=True):
-                        await self._committer.durable()
+                        await self._committer.settled()
             case _:
                 assert operation.form is Form.STEP
                 result = function(self._store, **values)
                 if operation.changes:
-                    await self._committer.durable()
+                    await self._committer.settled()
                 return result
 
     async def rows(self, operation: Operation, values: Plain) -> AsyncGenerator[list[Plain], None]:
