@@ -50,7 +50,7 @@ def _by_requests(gateway: Gateway) -> Ask:
     def ask(branch: str, path: Path) -> None:
         with gateway.requests() as call:
             call("branches.fork", source=BRANCH, name=branch)
-            call("mounts.add", branch=branch, path=str(path))
+            call("mounts.create", source=branch, directory=str(path))
 
     return ask
 
@@ -65,6 +65,7 @@ def _once_ms(side: OurSide, ask: Ask, path: Path) -> float:
     elapsed_ms = (time.perf_counter() - started) * 1000
     if first != b"f":
         raise RuntimeError(f"the first byte is {first!r}")
-    side.gateway.command("umount", str(path))
-    side.gateway.command("branch", "delete", branch)
+    with side.gateway.requests() as call:
+        call("mounts.delete", directory=str(path))
+        call("branches.delete", branch=branch)
     return elapsed_ms

@@ -74,12 +74,14 @@ class OurSide:
     @contextlib.contextmanager
     def mounted(self, caches: Caches = Caches.ON, *, threads: int = 1) -> Iterator[Mount]:
         """See `Side`; as users get it, for any load."""
-        options = ["-o", _NO_CACHES] if caches is Caches.OFF else []
-        self.gateway.command("mount", BRANCH, str(self._path), *options)
-        try:
-            yield Mount(self._path, self.gateway.pid)
-        finally:
-            self.gateway.command("umount", str(self._path))
+        options = _NO_CACHES.split(",") if caches is Caches.OFF else []
+        directory = str(self._path)
+        with self.gateway.requests() as call:
+            call("mounts.create", source=BRANCH, directory=directory, options=options)
+            try:
+                yield Mount(self._path, self.gateway.pid)
+            finally:
+                call("mounts.delete", directory=directory)
 
     def cool(self) -> None:
         """See `Side`; the gateway is another process afterwards."""
