@@ -19,8 +19,8 @@ from scripts.benchmarks.processes import end, until_ready
 # Our server as users get it: compiled, where scripts/bench has made that ready.
 PYTHON = os.environ.get("FSGW_BENCH_PYTHON", sys.executable)
 
-# Without that: the modules that this process has.
-_PLAIN = {"PYTHONPATH": os.pathsep.join(sys.path)}
+# Where it looks for modules: without that where this process does, with it nowhere but in its own.
+_MODULES = os.pathsep.join(sys.path) if sys.executable == PYTHON else ""
 
 
 class Gateway:
@@ -117,4 +117,4 @@ class Gateway:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, **(_PLAIN if sys.executable == PYTHON else {})}
+    return {**os.environ, "PYTHONPATH": _MODULES}
