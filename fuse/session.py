@@ -155,6 +155,11 @@ class Session:
         """Whether no more requests should be read for now."""
         return self._parked_bytes >= PARKED_BYTES_MAX
 
+    @property
+    def waits(self) -> bool:
+        """Whether a request waits for memory or the disk."""
+        return bool(self._parked)
+
     def handle(self, data: bytes) -> None:
         """Run a request; its reply is sent now or later."""
         try:
