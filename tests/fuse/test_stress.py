@@ -107,10 +107,8 @@ def test_processes_in_each_others_way(
 
     assert [result["unexpected"] for result in results] == [[]] * len(commands)
     outcomes = sum((Counter(result["outcomes"]) for result in results), Counter[str]())
-    idle = {name.split()[0] for name in outcomes} - {
-        name.split()[0] for name in outcomes if name.endswith(" ok")
-    }
-    assert not idle, f"never done: {idle}"
+    done = sum(count for what, count in outcomes.items() if what.endswith(" ok"))
+    assert done > OPERATIONS * len(commands) // 20, outcomes  # else this was no stress
 
     tree = through_mount(first)
     expect_sane(tree)

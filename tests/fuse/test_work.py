@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import sqlite3
 import subprocess
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tests.fuse import odd_tree
 from tests.fuse.mounting import Mounts
 from tests.fuse.sqlite_writer import ROWS, content
 from tests.fuse.trees import expect_same
+from tests.system.gateway import Gateway
 
 pytestmark = [pytest.mark.slow, pytest.mark.root]
 
@@ -46,9 +48,17 @@ def run(*words: str | Path, within: Path | None = None, stdin: bytes | None = No
     return done.stdout.decode()
 
 
+_numbers = itertools.count(1)
+
+
 @pytest.fixture
-def mount(mounts: Mounts) -> Path:
-    return mounts.mount()
+def mount(common_gateway: Gateway, common_mounts: Mounts) -> Iterator[Path]:
+    """A mount of a branch of the test's own."""
+    branch = f"work{next(_numbers)}"
+    common_gateway.fsgw("branch", "create", branch)
+    directory = common_mounts.mount(branch)
+    yield directory
+    common_mounts.umount(directory)
 
 
 # --- git --------------------------------------------------------------------------------------
