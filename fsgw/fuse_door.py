@@ -27,6 +27,7 @@ from fuse import mounting
 from fuse.operations import OPERATIONS
 from fuse.server import Server
 from fuse.session import Session
+from store.directory import LOCK
 from store.errors import InvalidArgument, NotDirectory, NotFound, Stale, UnknownRef
 from store.snapdir import SnapshotDirectory
 from store.store import Store
@@ -278,6 +279,26 @@ class FuseDoor:
             "requests": sum(m.session.requests for m in self._mounts.values()),
             "untold": self._committer.told.pending,
         }
+
+
+def free_dying(directory: Path) -> bool:
+    """End the FUSE connections of a gateway that was killed and cannot end, as a thread of it waits
+    in the kernel for a call of a mount that only it could answer; whether there was such a one.
+
+    It still has the store at `directory` open, until that thread is let go.
+    """
+    try:
+        pid = int((directory / LOCK).read_text())
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, ValueError, IndexError):
+        return False
+    if state != "Z":  # its first thread has ended, others may not have
+        return False
+    for place in _read_record(directory / RECORD):
+        there = mounting.mounted_at(place)
+        if there is not None and there.type == mounting.TYPE:
+            mounting.abort(there)
+    return True
 
 
 def _read_record(path: Path) -> list[str]:

@@ -21,7 +21,7 @@ from fsgw.api import application
 from fsgw.committer import Committer
 from fsgw.config import Config
 from fsgw.exports import Exports
-from fsgw.fuse_door import FuseDoor, Wanted
+from fsgw.fuse_door import FuseDoor, Wanted, free_dying
 from fsgw.logs import event
 from fsgw.nfs_door import NfsDoor
 from fsgw.notify import notify
@@ -29,10 +29,13 @@ from fsgw.plain import Plain
 from fsgw.process import compiled
 from fsgw.running import Runner
 from fsgw.status import Rates
-from store.errors import InvalidArgument
+from store.errors import AlreadyOpen, InvalidArgument
 from store.store import Store
 
 log = logging.getLogger(__name__)
+
+# How often, and how long after each other, it is tried to open a store whose gateway is ending.
+_ENDING_LOOKS, _ENDING_LOOK_S = 100, 0.05
 
 
 class Gateway:
@@ -136,7 +139,7 @@ def serve(
 
     Raises what opening the store, `Gateway` and `Gateway.run` raise, when it is alone.
     """
-    with Store.open(config.directory, config.options) as store:
+    with _opened(config) as store:
         gateway = Gateway(store, config)
         if while_mounted:
             gateway.fuse.on_empty = gateway.stop
@@ -151,6 +154,21 @@ def serve(
         finally:
             gateway.door.realm.close()
     event(log, "stop")
+
+
+def _opened(config: Config) -> Store:
+    """The store, also where the gateway before was killed and has yet to end in the kernel."""
+    try:
+        return Store.open(config.directory, config.options)
+    except AlreadyOpen:
+        if not free_dying(config.directory):
+            raise
+    for _ in range(_ENDING_LOOKS):
+        try:
+            return Store.open(config.directory, config.options)
+        except AlreadyOpen:
+            time.sleep(_ENDING_LOOK_S)
+    return Store.open(config.directory, config.options)
 
 
 def _ready(bound: Plain, ready: Callable[[], None]) -> None:

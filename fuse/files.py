@@ -177,7 +177,13 @@ def write(session: Session, request: Request) -> Result:
 
 
 def lseek(session: Session, request: Request) -> Result:
-    """lseek(2) with SEEK_DATA and SEEK_HOLE."""
+    """lseek(2) with SEEK_DATA and SEEK_HOLE.
+
+    Not where the kernel holds data back: it would take for a hole what it has yet to write, and
+    programs that copy would leave it out. Without this, everything is data to it.
+    """
+    if session.options.writeback_cache:
+        raise NOT_OFFERED
     _, offset, whence, _ = LSEEK_IN.unpack_from(request.data, _BODY)
     volume, ino = session.find(request.node)
     if not isinstance(volume.tree, Tree) or whence not in (os.SEEK_DATA, os.SEEK_HOLE):

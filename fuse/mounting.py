@@ -8,7 +8,9 @@ disks and on file systems that are served by this very process: they are not for
 from __future__ import annotations
 
 import array
+import ctypes
 import errno
+import logging
 import os
 import re
 import shutil
@@ -19,11 +21,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+log = logging.getLogger(__name__)
+
 DEVICE = "/dev/fuse"
 HELPER = "fusermount3"
 TYPE = "fuse.fsgw"
 _SUBTYPE = "fsgw"
 _CONNECTIONS = Path("/sys/fs/fuse/connections")
+# Flags of umount2(2).
+_MNT_FORCE, _MNT_DETACH = 1, 2
 _ESCAPED = re.compile(rb"\\([0-7]{3})")
 _FD_BYTES = array.array("i").itemsize
 
@@ -143,7 +149,8 @@ def _helped(words: Sequence[str], directory: str, line: socket.socket | None = N
         environment["_FUSE_COMMFD"] = str(line.fileno())
         passed = (line.fileno(),)
     done = subprocess.run(
-        [helper, *words],
+        [HELPER, *words],
+        executable=helper,
         check=False,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -165,10 +172,16 @@ def _complaint(text: str, directory: str) -> OSError:
     return OSError(errno.EPERM, said, directory)
 
 
-def abort(device: tuple[int, int]) -> None:
-    """Have every request of a connection end with an error, answered or not; `device` is that of
-    its mount. Does nothing where there is none any more, or it is not ours."""
+def abort(there: MountPoint) -> None:
+    """Have every request of a mount's connection end with an error, answered or not.
+
+    By the connection's file, where the kernel's directory of these is mounted, or else by force,
+    which the superuser may use. Does nothing where neither can be done.
+    """
+    major, minor = there.device
     try:
-        (_CONNECTIONS / str(device[0] << 20 | device[1]) / "abort").write_bytes(b"1")
+        (_CONNECTIONS / str(major << 20 | minor) / "abort").write_bytes(b"1")
     except OSError:
-        pass
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.umount2(there.directory, _MNT_FORCE | _MNT_DETACH):
+            log.warning("%s: %s", os.fsdecode(there.directory), os.strerror(ctypes.get_errno()))

@@ -8,7 +8,6 @@ kernels of other mounts have been told of it. Knows no device and no event loop.
 from __future__ import annotations
 
 import logging
-import stat
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
@@ -19,15 +18,17 @@ from fuse.nodes import Nodes
 from fuse.notices import Notices, Told
 from fuse.protocol import IN_HEADER, OUT_HEADER, BadRequest, reply_header
 from fuse.request import Durable, Operation, Payload, Reading, Request, Result
+from fuse.sweep import sweep
+from fuse.views import Snapshots, Views
 from fuse.volumes import NEVER, Timeouts, Volume, new_budget
 from store import snapdir
-from store.errors import Busy, NotFound, Stale, StoreError
+from store.errors import Busy, NotFound, StoreError
 from store.memtable import Buffer
 from store.reading import ReadJob
 from store.snapdir import SnapshotDirectory
 from store.tree import Tree
 from store.treebase import TreeBase
-from store.types import ROOT, SetAttr
+from store.types import SetAttr
 from store.watch import TO_END
 
 log = logging.getLogger(__name__)
@@ -38,8 +39,6 @@ TRIES = 100
 READ_BYTES_MAX = 1 << 20
 # Bytes of requests that wait for room in memory or for the disk; more are not read until fewer do.
 PARKED_BYTES_MAX = 64 << 20
-# Nodes looked at before others have their turn, where all have to be.
-SWEEP_STEP = 64
 
 
 class Waiting(Protocol):
@@ -53,23 +52,6 @@ class Waiting(Protocol):
 
     def elsewhere(self, run: Callable[[], None], then: Callable[[], None]) -> None:
         """Run something on another thread, then something on this one."""
-
-
-class Snapshots(Protocol):
-    """Where a mount gets the trees of its branch's snapshots."""
-
-    @property
-    def version(self) -> int:
-        """Changes whenever snapshots may have come or gone."""
-
-    def is_there(self, snapshot: int) -> bool:
-        """Whether a snapshot has not been deleted."""
-
-    def open(self, snapshot: int) -> Tree:
-        """The tree of a snapshot, to be closed. Raises Stale."""
-
-    def close(self, tree: Tree) -> None:
-        """Let a tree go."""
 
 
 class Options(NamedTuple):
@@ -108,13 +90,14 @@ class Session:
         self.absent = timeouts.absent
         self.main = Volume(tree, timeouts, self._budget)
         self.tree = tree
-        self.nodes = Nodes(self.main, root, self._let_go)
         self._follows_root = root == tree.root
-        self._views: dict[int, Volume] = {}
-        self._views_version = 0
-        self._views_from: Snapshots | None = None
-        if snapshots is not None:
-            directory, self._views_from = snapshots
+        self._views: Views | None = None
+        if snapshots is None:
+            self.nodes = Nodes(self.main, root, lambda volume: None)
+        else:
+            directory, source = snapshots
+            self._views = Views(source, timeouts, self._budget)
+            self.nodes = Nodes(self.main, root, self._views.let_go)
             self.nodes.snapshots = Volume(directory, NEVER, self._budget)
         # What the kernel and this agreed on, once it has introduced itself.
         self.open_answer: bytes | None = None
@@ -313,8 +296,8 @@ class Session:
     def find(self, node: int) -> tuple[Volume, int]:
         """The volume and inode number of a node. Raises Stale."""
         volume, ino = self.nodes.find(node)
-        if volume.snapshot:
-            self._check_view(volume)
+        if volume.snapshot and self._views is not None:
+            self._views.check(volume)
         return volume, ino
 
     def entry(self, volume: Volume, ino: int) -> bytes:
@@ -324,43 +307,18 @@ class Session:
 
     def snapshot_entry(self, name: bytes) -> bytes:
         """The entry of a name in `.snapshots`. Raises NotFound."""
-        snapshots = self.nodes.snapshots
+        snapshots, views = self.nodes.snapshots, self._views
         assert snapshots is not None
+        assert views is not None
         assert isinstance(snapshots.tree, SnapshotDirectory)
         info = snapshots.tree.snapshot(name)
         if info is None:
             raise NotFound(f"no snapshot {name!r}")
-        volume = self._view(info.id)
+        volume = views.get(info.id)
         root = snapshots.tree.root_of(info)
         inode = volume.tree.getattr(root)
         node = self.nodes.remember(volume, root)
         return volume.passing_entry(inode, node)
-
-    def _view(self, snapshot: int) -> Volume:
-        volume = self._views.get(snapshot)
-        if volume is None:
-            assert self._views_from is not None
-            tree = self._views_from.open(snapshot)
-            volume = self._views[snapshot] = Volume(tree, self.timeouts, self._budget, snapshot)
-        return volume
-
-    def _check_view(self, volume: Volume) -> None:
-        """Raise Stale for a volume whose snapshot has been deleted."""
-        source = self._views_from
-        assert source is not None
-        if source.version != self._views_version:
-            self._views_version = source.version
-            for number in [n for n in self._views if not source.is_there(n)]:
-                source.close(self._views.pop(number).tree)  # type: ignore[arg-type]
-        if self._views.get(volume.snapshot) is not volume:
-            raise Stale("the snapshot was deleted")
-
-    def _let_go(self, volume: Volume) -> None:
-        """The kernel knows nothing of a snapshot any more."""
-        if self._views.get(volume.snapshot) is volume:
-            del self._views[volume.snapshot]
-            assert self._views_from is not None
-            self._views_from.close(volume.tree)  # type: ignore[arg-type]
 
     def hides(self, node: int, name: bytes) -> bool:
         """Whether a name in a directory is the virtual one."""
@@ -396,35 +354,10 @@ class Session:
         """Begin to tell the kernel of all that it may know."""
         if self._follows_root:
             self.nodes.root = self.tree.root
-        self._told.begin_sweep()
-        self.sweeps.append(self._sweep(old))
-        self._ask_for_sweep()
-
-    def _sweep(self, old: TreeBase) -> Iterator[None]:
-        """Puts every name and inode that the kernel knows into its notices, some at a time."""
-        notices, nodes = self._notices, self.nodes
-        if notices is None:
-            return
-        for count, ino in enumerate(nodes.known_inodes()):
-            if count % SWEEP_STEP == SWEEP_STEP - 1:
-                yield
-            notices.put_data(nodes.known(ino), 0, TO_END)
-            for directory, name in _names(old, ino):
-                if node := nodes.known(directory):
-                    notices.put_entry(node, name)
-            # Names that were not there may be known not to be.
-            now = self.tree.find(ino)
-            if now is not None and stat.S_ISDIR(now.mode):
-                yield from self._sweep_new_names(notices, ino)
-
-    def _sweep_new_names(self, notices: Notices, ino: int) -> Iterator[None]:
-        node, cookie, eof = self.nodes.known(ino), 2, False
-        while node and not eof:
-            entries, eof = self.tree.readdir(ROOT, ino, cookie, 1000)
-            for entry in entries:
-                notices.put_entry(node, entry.name)
-                cookie = entry.cookie
-            yield
+        if self._notices is not None:
+            self._told.begin_sweep()
+            self.sweeps.append(sweep(self.nodes, self._notices, old, self.tree))
+            self._ask_for_sweep()
 
     def sweep(self) -> bool:
         """Do a part of what a replaced tree asks for; whether there is more."""
@@ -435,15 +368,3 @@ class Session:
                 self.sweeps.pop(0)
                 self._told.end_sweep()
         return bool(self.sweeps)
-
-
-def _names(tree: TreeBase, ino: int) -> list[tuple[int, bytes]]:
-    """The names of an inode, with their directories; none where they cannot be read any more."""
-    try:
-        inode = tree.find(ino)
-        found = [] if inode is None else tree.names_of(inode)
-        named = [(directory, tree.name_at(directory, slot)) for directory, slot in found]
-    except StoreError as error:
-        log.error("the names of inode %d before a rollback: %s", ino, error)
-        return []
-    return [(directory, name) for directory, name in named if name is not None]

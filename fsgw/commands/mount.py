@@ -59,9 +59,10 @@ def mount(
     try:
         session.call("mounts.create", source=source, directory=place, options=given)
     except NoGateway:
-        start = _start if background else _serve
-        start(session.path, source, place, given)
-        return
+        if not background:
+            _serve(session.path, source, place, given)
+            return
+        _start(session.path, source, place, given)
     finally:
         session.close(settle=False)
     click.echo(f"mounted {source} on {directory}")
