@@ -6,7 +6,8 @@
 
 NUMBERS is a file that all of them have mapped: for each kind of change the number of the last one
 that has been answered, and one that each reader sets when it begins. Whoever looks after a change
-was answered must see that one or a later one, however many requests are under way.
+was answered must see that one or a later one, however many requests are under way. Whoever cannot
+go on says `failed`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ CHANGES = 30  # of each kind
 READERS_MAX = 8
 # Names looked up before they exist, so that the kernel knows that they do not.
 AHEAD = 3
+FILE_BYTES = 10_000
 
 Seen = MountFs | NfsFs
 
@@ -78,9 +80,18 @@ class Kind(ABC):
 
 
 class Data(Kind):
-    """Bytes of a file."""
+    """Bytes of a file, which keeps its length.
+
+    When one grows for the first time, is looked at, and changes again while the kernel has the
+    answer on its way, then the kernel drops that and reads up to the length that it knew (Linux
+    6.18, fuse_change_attributes_i). It is right again with the next look.
+    """
 
     name = "data"
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.fs.write(self.name, bytes(FILE_BYTES), 0)
 
     def make(self, number: int) -> None:
         self.fs.write(self.name, number.to_bytes(8, "little"), 4_000)
@@ -95,16 +106,12 @@ class Mapped(Data):
     name = "mapped"
     _map: mmap.mmap | None = None
 
-    def prepare(self) -> None:
-        super().prepare()
-        self.fs.write(self.name, bytes(10_000), 0)
-
     def see(self, number: int) -> int:
         if not isinstance(self.fs, MountFs):
             return super().see(number)
         if self._map is None:
             fd = self.fs.open(self.name, os.O_RDONLY)
-            self._map = mmap.mmap(fd, 10_000, prot=mmap.PROT_READ)
+            self._map = mmap.mmap(fd, FILE_BYTES, prot=mmap.PROT_READ)
             os.close(fd)
         return int.from_bytes(self._map[4_000:4_008], "little")
 
@@ -261,4 +268,8 @@ def main(what: str, path: str, number: str, door: str, *place: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except BaseException:
+        print("failed", flush=True)
+        raise

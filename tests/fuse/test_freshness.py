@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,14 +25,22 @@ RECORD_BYTES = 32
 
 def run_together(commands: list[list[str]]) -> None:
     """Run `tests.fuse.freshness` with each of these arguments; all must succeed."""
+    reading, writing = os.pipe()
     workers = [
         subprocess.Popen(
             [sys.executable, "-m", "tests.fuse.freshness", *words],
             stdin=subprocess.DEVNULL,
+            stdout=writing,
             stderr=subprocess.PIPE,
         )
         for words in commands
     ]
+    os.close(writing)
+    with os.fdopen(reading) as ends:
+        # Each says how it ends; the others wait for ever for one that is gone.
+        if "failed\n" in ends:
+            for worker in workers:
+                worker.kill()
     complaints = [worker.communicate()[1].decode() for worker in workers]
     assert [worker.returncode for worker in workers] == [0] * len(workers), "\n".join(complaints)
 
