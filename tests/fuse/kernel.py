@@ -120,15 +120,18 @@ class Kernel:
         options: Options | None = None,
         *,
         path: bytes = b"/",
-        told: Told | None = None,
+        beside: Kernel | None = None,
         snapshots: bool = True,
         snapshot_admin: bool = False,
         begin: bool = True,
     ) -> None:
-        """`path`: the directory of `main` that is mounted. `begin`: notices can be told."""
+        """`path`: the directory of `main` that is mounted. `beside`: another mount of the same
+        gateway's. `begin`: notices can be told."""
         self.store, self.tree = store, store.tree("main")
         self.waiting = Flushing(store)
-        self.told = told or Told()
+        self.told: Told = Told() if beside is None else beside.told
+        self.company: list[Kernel] = [] if beside is None else beside.company
+        self.company.append(self)
         self.views = Snapshots(store)
         root = self.tree.resolve(path).ino
         shown = None
@@ -153,6 +156,8 @@ class Kernel:
         self.notices: list[bytes] = []
         self.gate = threading.Event()
         self.gate.set()
+        # The thread that tells has come to the gate.
+        self.at_gate = threading.Event()
         self._wakes: queue.Queue[Callable[[], None]] = queue.Queue()
         self.sweeps_wanted = 0
         self.telling: Notices | None = None
@@ -182,6 +187,7 @@ class Kernel:
                     self.counts[dirent.entry.nodeid] += 1
 
     def _tell(self, message: bytes) -> bool:
+        self.at_gate.set()
         assert self.gate.wait(PATIENCE_S)
         self.notices.append(message)
         return True
@@ -189,18 +195,22 @@ class Kernel:
     def _want_sweep(self) -> None:
         self.sweeps_wanted += 1
 
-    def told_all(self) -> list[bytes]:
-        """Let everything be told that is to be; all notices since the last time."""
-        assert self.telling is not None
+    def tell_all(self) -> None:
+        """Let everything be told that is to be."""
         while self.session.sweep():
             pass
-        while self.telling.pending:
+        while self.telling is not None and self.telling.pending:
             self._wakes.get(timeout=PATIENCE_S)()
+
+    def told_all(self) -> list[bytes]:
+        """The same; all notices since the last time."""
+        self.tell_all()
         told, self.notices = self.notices, []
         return told
 
     def close(self) -> None:
         """Unmount."""
+        self.company.remove(self)
         self.gate.set()
         self.session.end()
         if self.telling is not None:
@@ -235,8 +245,13 @@ class Kernel:
     def call(
         self, opcode: int, body: bytes = b"", node: int = 1, ids: tuple[int, int, int] = (0, 0, 1)
     ) -> bytes:
-        """Send a request that is answered at once; what it is answered. Raises Failed."""
-        return self.reply(self.send(self.request(opcode, body, node, ids)))
+        """Send a request that is answered at once, or as soon as the others have been told of it;
+        what it is answered. Raises Failed."""
+        unique = self.send(self.request(opcode, body, node, ids))
+        if unique not in self.replies:
+            for other in self.company:
+                other.tell_all()
+        return self.reply(unique)
 
     def lookup(self, name: bytes, node: int = 1) -> Entry:
         return parse_entry(self.call(Opcode.LOOKUP, name + b"\0", node))

@@ -230,7 +230,7 @@ def test_44_readdirplus(scene: Scene) -> None:
         "l": ENTRY_LINK + LINK + "{link} " + places["l"] + ' 00000001 0000000a "l" 00000000000000',
     }
     first, second = (lines[name] for name in sorted(places, key=places.__getitem__))
-    dots = "".join("0" * 256 + line + "\n" for line in DOTS.strip().splitlines())
+    dots = "".join("0" * 256 + " " + line + "\n" for line in DOTS.strip().splitlines())
     scene.check(44, "root", READ, dots + first + second, cookie=f"{0:016x}", size="00001000")
     scene.check(44, "root", READ, dots + first, cookie=f"{0:016x}", size=f"{4 * 160 - 1:08x}")
     nodes = scene.kernel.session.nodes
