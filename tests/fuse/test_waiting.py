@@ -254,7 +254,7 @@ def test_a_sync_mount_says_that_it_could_not_be_stored(synced: Kernel) -> None:
     assert synced.lookup(b"file").nodeid
 
 
-def test_data_is_read_from_the_disk_beside_other_work() -> None:
+def test_data_is_read_from_the_disk_beside_other_work(monkeypatch: pytest.MonkeyPatch) -> None:
     with gateway() as gw:
         kernel = Kernel(gw.store)
         node = kernel.create(b"file").nodeid
@@ -265,7 +265,7 @@ def test_data_is_read_from_the_disk_beside_other_work() -> None:
         kernel = Kernel(gw.store)
         node = kernel.lookup(b"file").nodeid
         held: list[tuple[Callable[[], None], Callable[[], None]]] = []
-        kernel.waiting.elsewhere = lambda run, then: held.append((run, then))  # type: ignore[method-assign]
+        monkeypatch.setattr(kernel.waiting, "elsewhere", lambda *work: held.append(work))
         unique = kernel.send(
             kernel.request(Opcode.READ, p.READ_IN.pack(0, 100, 20_000, 0, 0, 0, 0), node)
         )
