@@ -76,9 +76,9 @@ def test_what_is_agreed_on(kernel: Kernel) -> None:
     assert found.time_gran == 1
 
 
-@pytest.mark.parametrize("bit", range(32))
-def test_nothing_is_wanted_that_the_kernel_cannot(kernel: Kernel, bit: int) -> None:
-    assert init(kernel, flags=ALL & ~(1 << bit)).flags & 1 << bit == 0
+def test_nothing_is_wanted_that_the_kernel_cannot(kernel: Kernel) -> None:
+    for bit in range(32):
+        assert init(kernel, flags=ALL & ~(1 << bit)).flags & 1 << bit == 0
 
 
 def test_a_kernel_that_can_nothing(kernel: Kernel) -> None:
