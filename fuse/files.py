@@ -165,7 +165,7 @@ def write(session: Session, request: Request) -> Result:
     if opened & os.O_APPEND and not flags & WRITE_CACHE:
         end = tree.getattr(ino).size
         if end != offset:
-            session.misplaced(request.node, min(end, offset))
+            request.misplaced = min(end, offset)
             offset = end
     kills = flags & WRITE_KILL_SUIDGID
     after = tree.write(None if kills else ROOT, ino, offset, memoryview(data)[REQUEST_BYTES:]).after

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -223,6 +224,20 @@ def held(kernel: Kernel) -> None:
     kernel.at_gate.clear()
     kernel.tree.setattr(ROOT, 1, SetAttr(mtime_ns=SetTime.NOW))
     assert kernel.at_gate.wait(PATIENCE_S)
+
+
+def test_who_appends_where_it_did_not_see_the_end_waits_as_well(
+    kernel: Kernel, other: Kernel, things: Things
+) -> None:
+    """Only when it is answered, its own kernel is told to forget what it put in the wrong place."""
+    other.gate.clear()
+    append = write_body(b"end", 2, os.O_APPEND)
+    unique = kernel.send(kernel.request(Opcode.WRITE, append, things.f))
+    assert unique not in kernel.replies
+    other.gate.set()
+    assert said(other) == {("inode", things.f, 9, 3)}
+    assert kernel.reply(unique)
+    assert said(kernel) == {("inode", things.f, 2, 0)}
 
 
 def test_reading_does_not_wait(kernel: Kernel, other: Kernel, things: Things) -> None:
