@@ -201,7 +201,7 @@ def test_any_bytes(data: st.DataObject) -> None:
         valid = bodies(kernel)
         known = [1, *(node for node, _ in valid.values())]
         opcodes = st.sampled_from(sorted(valid)) | st.integers(0, (1 << 32) - 1)
-        for _ in range(data.draw(st.integers(1, 40))):
+        for _ in range(data.draw(st.integers(1, 12))):
             opcode = data.draw(opcodes)
             _, body = valid.get(opcode, (0, b""))
             if data.draw(st.booleans()):
