@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from fuse import errno
 from fuse.errno import Refused, errno_of
 from fuse.nodes import Nodes
 from fuse.notices import Notices, Told
+from fuse.options import Options
 from fuse.protocol import IN_HEADER, OUT_HEADER, BadRequest, reply_header
 from fuse.request import Durable, Operation, Payload, Reading, Request, Result
 from fuse.sweep import sweep
@@ -52,18 +53,6 @@ class Waiting(Protocol):
 
     def elsewhere(self, run: Callable[[], None], then: Callable[[], None]) -> None:
         """Run something on another thread, then something on this one."""
-
-
-class Options(NamedTuple):
-    """How a mount behaves. `sync`: changes are answered when they are durable. `listed`: the
-    root's listing shows `.snapshots`."""
-
-    entry_timeout_s: float = 0.0
-    attr_timeout_s: float = 0.0
-    read_only: bool = False
-    writeback_cache: bool = False
-    sync: bool = False
-    listed: bool = False
 
 
 class Session:

@@ -17,8 +17,9 @@ from typing import NamedTuple
 from fuse import protocol as p
 from fuse.notices import Notices, Told
 from fuse.operations import OPERATIONS
+from fuse.options import Options
 from fuse.protocol import Opcode
-from fuse.session import Options, Session
+from fuse.session import Session
 from store.errors import Stale
 from store.memtable import Buffer
 from store.snapdir import SnapshotDirectory

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import sys
 
-from fuse.session import Options
+from fuse.options import Options
 from store.store import Store
 from store.types import Caller, SetAttr
 from tests.fuse.kernel import Kernel

@@ -9,8 +9,8 @@ import pytest
 
 from fuse import protocol as p
 from fuse.init import BACKGROUND_MAX, CONGESTED, WRITE_BYTES_MAX
+from fuse.options import Options
 from fuse.protocol import Init, Opcode
-from fuse.session import Options
 from store.store import Store
 from tests.fuse.kernel import Failed, Kernel
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from fuse import protocol as p
+from fuse.options import Options
 from fuse.protocol import Opcode
-from fuse.session import Options
 from store import snapdir
 from store.store import Store
 from tests.fuse.kernel import Entry, Kernel, parse_entry

@@ -11,8 +11,9 @@ import pytest
 
 from fuse import protocol as p
 from fuse import session
+from fuse.options import Options
 from fuse.protocol import Opcode
-from fuse.session import TRIES, Options
+from fuse.session import TRIES
 from store.errors import Busy, NoSpace, StorageFailure, StoreError
 from store.store import Store
 from store.types import Quota
