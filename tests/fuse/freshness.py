@@ -22,7 +22,7 @@ from tests.fuse.stress import MountFs
 from tests.fuse.wire import WireClient
 from tests.posix.fs import FsError
 
-CHANGES = 40  # of each kind
+CHANGES = 30  # of each kind
 READERS_MAX = 8
 # Names looked up before they exist, so that the kernel knows that they do not.
 AHEAD = 3

@@ -16,7 +16,7 @@ from tests.fuse.mounting import Mounts
 from tests.fuse.wire import WireClient
 from tests.system.gateway import Gateway
 
-OPERATIONS = 800
+OPERATIONS = 600
 MOUNT_A_FORK_EVERY = 4
 
 

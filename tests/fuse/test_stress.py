@@ -24,7 +24,7 @@ from tests.system.gateway import Gateway
 
 pytestmark = [pytest.mark.slow, pytest.mark.root]
 
-OPERATIONS = 1000  # of each process
+OPERATIONS = 700  # of each process
 ADMIN_STEPS = 12
 
 Doing = Callable[[], None]
@@ -87,8 +87,14 @@ def run_all(
     return [json.loads(result.read_text()) for result in results]
 
 
-@pytest.mark.parametrize("rollbacks", [False, True], ids=["snapshots", "rollbacks"])
-@pytest.mark.parametrize("options", ["", "attr_timeout=0,entry_timeout=0"], ids=["cached", "not"])
+@pytest.mark.parametrize(
+    ("rollbacks", "options"),
+    [
+        pytest.param(False, "", id="cached"),
+        pytest.param(True, "", id="cached, with rollbacks"),
+        pytest.param(True, "attr_timeout=0,entry_timeout=0", id="not cached, with rollbacks"),
+    ],
+)
 def test_processes_in_each_others_way(
     rollbacks: bool,
     options: str,
