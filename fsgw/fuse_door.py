@@ -10,6 +10,7 @@ import errno
 import json
 import logging
 import os
+import select
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -91,6 +92,8 @@ class FuseDoor:
         self._record = directory / RECORD
         self._mounts: dict[str, _Mounted] = {}
         self._turn = trio.Lock()
+        # Everything that clients may be heard on, so that none has to wait for another's next word.
+        self.others = select.epoll()
         self._nursery: trio.Nursery | None = None
         # Called when the last mount has gone, where that is to end the gateway.
         self.on_empty: Callable[[], None] | None = None
@@ -165,7 +168,7 @@ class FuseDoor:
                     self._store.close_view(view)
                 raise
             committer = self._committer
-            server = Server(descriptor, committer.told, committer.tick)
+            server = Server(descriptor, committer.told, committer.tick, self.others)
             session = Session(
                 tree,
                 root,

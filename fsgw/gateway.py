@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import signal
 import time
 from collections.abc import Callable
@@ -55,6 +56,7 @@ class Gateway:
         self.door = NfsDoor(store, self.exports, self.committer, config.nfs, self.directory)
         wanted = [Wanted(m.source, str(m.directory), m.options) for m in config.mount]
         self.fuse = FuseDoor(store, self.committer, wanted, self.directory)
+        self.fuse.others.register(self.door.server.heard_on, select.EPOLLIN)
         self.rates = Rates(self)
         self.is_ready = False
         self._stopping = trio.Event()

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from fuse.session import Options
+from fuse.options import Options
 from store.errors import InvalidArgument
 
 # How long the kernel trusts what it knows, unless told otherwise. It is told of every change, so

@@ -24,17 +24,19 @@ log = logging.getLogger(__name__)
 REQUESTS_A_TURN = 64
 # ... and between two looks whether what they changed should be written.
 _REQUESTS_A_TICK = 16
-# To look for the next request so long costs about what falling asleep and waking up does. A single
-# processor is better left to the caller.
-SPIN_S = 0.00008 if (os.cpu_count() or 1) > 1 else 0.0
+# The next request is looked for so long: where an idle processor sleeps deeply, as a virtual one
+# does, waking the caller takes nearly as long, and then it would have to wake us. Who else wants
+# the processor gets it meanwhile. A single processor is left to the caller.
+SPIN_S = 0.0004 if (os.cpu_count() or 1) > 1 else 0.0
 # Looking is given up where it has found nothing, and tried again now and then.
 _LUCK_MAX, _LUCK_LOST, _UNLUCKY_MAX = 16, 4, 64
 
 
 class Device:
-    """See the module. The descriptor is closed by its owner."""
+    """See the module. It owns the descriptor."""
 
-    def __init__(self, descriptor: int, request_bytes_max: int) -> None:
+    def __init__(self, descriptor: int, request_bytes_max: int, others: select.epoll) -> None:
+        """`others` watches whatever the event loop serves beside this device, which joins them."""
         self.descriptor = descriptor
         # Whether the mount is gone.
         self.is_over = False
@@ -42,7 +44,14 @@ class Device:
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         self._look: Callable[[int], list[tuple[int, int]]] = poll.poll
+        others.register(descriptor, select.EPOLLIN)
+        self._others = others
         self._luck = self._unlucky = 0
+
+    def close(self) -> None:
+        """Let the device go."""
+        self._others.unregister(self.descriptor)
+        os.close(self.descriptor)
 
     def send(self, parts: list[Buffer]) -> None:
         """Send one reply. That nobody waits for it any more is no error."""
@@ -115,12 +124,15 @@ class Device:
             self._unlucky += 1
             return False
         self._unlucky = 0
-        now = time.perf_counter
+        now, step_aside, look_around = time.perf_counter, os.sched_yield, self._others.poll
         until = now() + SPIN_S
         while now() < until:
-            if look(0):
+            if look_around(0, 1):
+                if not look(0):
+                    return False  # it is another's turn
                 if self._luck < _LUCK_MAX:
                     self._luck += 1
                 return True
+            step_aside()
         self._luck -= _LUCK_LOST
         return False

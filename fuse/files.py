@@ -45,7 +45,11 @@ _NS = 1_000_000_000
 _XATTR_HOW = {0: XattrHow.SET, XATTR_CREATE: XattrHow.CREATE, XATTR_REPLACE: XattrHow.REPLACE}
 # What the kernel's own attributes are called: access control lists, mostly.
 _SYSTEM = b"system."
+# Plain numbers: those of an enumeration cost more to combine than all else in a request.
 _SIZE_BIT, _MODE_BIT, _KILL_BIT = int(Fattr.SIZE), int(Fattr.MODE), int(Fattr.KILL_SUIDGID)
+_UID_BIT, _GID_BIT = int(Fattr.UID), int(Fattr.GID)
+_ATIME_BITS = int(Fattr.ATIME), int(Fattr.ATIME_NOW)
+_MTIME_BITS = int(Fattr.MTIME), int(Fattr.MTIME_NOW)
 
 
 def forget(session: Session, request: Request) -> Result:
@@ -89,11 +93,11 @@ def setattr_(session: Session, request: Request) -> Result:
     tree = _writable(session, volume.tree)
     changed = SetAttr(
         mode & 0o7777 if valid & _MODE_BIT else None,
-        uid if valid & Fattr.UID else None,
-        gid if valid & Fattr.GID else None,
+        uid if valid & _UID_BIT else None,
+        gid if valid & _GID_BIT else None,
         size if valid & _SIZE_BIT else None,
-        _time(valid, Fattr.ATIME, Fattr.ATIME_NOW, atime, atime_ns),
-        _time(valid, Fattr.MTIME, Fattr.MTIME_NOW, mtime, mtime_ns),
+        _time(valid, *_ATIME_BITS, atime, atime_ns),
+        _time(valid, *_MTIME_BITS, mtime, mtime_ns),
     )
     if valid & _KILL_BIT and changed.size is not None and changed.mode is None:
         inode = tree.getattr(ino)
@@ -165,7 +169,7 @@ def write(session: Session, request: Request) -> Result:
     if opened & os.O_APPEND and not flags & WRITE_CACHE:
         end = tree.getattr(ino).size
         if end != offset:
-            session.misplaced(request.node, min(end, offset))
+            request.misplaced = min(end, offset)
             offset = end
     kills = flags & WRITE_KILL_SUIDGID
     after = tree.write(None if kills else ROOT, ino, offset, memoryview(data)[REQUEST_BYTES:]).after

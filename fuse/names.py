@@ -30,7 +30,7 @@ from fuse.request import Durable, Payload, Request, Result
 from fuse.session import Session
 from fuse.volumes import Volume, decode_device
 from store import snapdir
-from store.errors import Exists, NotFound, NotPermitted, ReadOnly, Stale
+from store.errors import Exists, NotPermitted, ReadOnly, Stale
 from store.snapdir import SnapshotDirectory
 from store.tree import Tree
 from store.types import ROOT, Caller, Made, RenameHow
@@ -52,14 +52,16 @@ def lookup(session: Session, request: Request) -> Result:
         return session.snapshot_entry(wanted)
     if session.hides(request.node, wanted):
         return session.entry(session.nodes.snapshots, snapdir.INO)  # type: ignore[arg-type]
-    try:
-        inode = volume.tree.lookup(ROOT, parent, wanted)
-    except NotFound:
-        if volume.timeouts is not session.timeouts:
-            raise
-        return session.absent
-    if wanted == b".." and volume is session.nodes.snapshots:
-        volume = session.main
+    tree = volume.tree
+    if isinstance(tree, SnapshotDirectory):  # `.` or `..`
+        inode = tree.lookup(ROOT, parent, wanted)
+        if wanted == b"..":
+            volume = session.main
+    else:
+        found = tree.child(parent, wanted)
+        if found is None:
+            return session.absent
+        inode = found
     return volume.entry(inode, session.nodes.remember(volume, inode.ino))
 
 

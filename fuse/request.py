@@ -14,7 +14,10 @@ Payload = Buffer | bytearray | Sequence[Buffer]
 class Request:
     """Who asks for what. `data` is the whole request; its arguments begin behind the header."""
 
-    __slots__ = ("unique", "node", "uid", "gid", "pid", "data", "operation", "tries", "over")
+    __slots__ = (
+        *("unique", "node", "uid", "gid", "pid", "data", "operation", "tries", "over"),
+        "misplaced",
+    )
 
     def __init__(
         self,
@@ -33,6 +36,9 @@ class Request:
         self.tries = 0
         # Whether it has its answer.
         self.over = False
+        # From where on the kernel has data of the node where it is not, -1 for nowhere: it is to
+        # forget that, once it is answered.
+        self.misplaced = -1
 
 
 class Durable:

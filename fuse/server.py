@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import Callable
 
 import trio
@@ -23,10 +24,13 @@ _FULL_LOOK_S = 0.005
 class Server:
     """See the module. It owns the descriptor, which `run` closes."""
 
-    def __init__(self, descriptor: int, told: Told, tick: Callable[[], bool]) -> None:
-        """`tick` is called when requests were run; it says whether others have work to do."""
+    def __init__(
+        self, descriptor: int, told: Told, tick: Callable[[], bool], others: select.epoll
+    ) -> None:
+        """`tick` is called when requests were run; it says whether others have work to do. `others`
+        watches what the event loop serves beside this."""
         self._told, self._tick = told, tick
-        self._device = Device(descriptor, _REQUEST_BYTES_MAX)
+        self._device = Device(descriptor, _REQUEST_BYTES_MAX, others)
         self.send = self._device.send
         self._sweep_wanted = trio.Event()
         self.ended = trio.Event()
@@ -50,7 +54,7 @@ class Server:
         finally:
             session.end()
             trio.lowlevel.notify_closing(descriptor)
-            os.close(descriptor)
+            self._device.close()
             self.ended.set()
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(notices.join)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from fuse import errno
 from fuse.errno import Refused, errno_of
 from fuse.nodes import Nodes
 from fuse.notices import Notices, Told
+from fuse.options import Options
 from fuse.protocol import IN_HEADER, OUT_HEADER, BadRequest, reply_header
 from fuse.request import Durable, Operation, Payload, Reading, Request, Result
 from fuse.sweep import sweep
@@ -52,18 +53,6 @@ class Waiting(Protocol):
 
     def elsewhere(self, run: Callable[[], None], then: Callable[[], None]) -> None:
         """Run something on another thread, then something on this one."""
-
-
-class Options(NamedTuple):
-    """How a mount behaves. `sync`: changes are answered when they are durable. `listed`: the
-    root's listing shows `.snapshots`."""
-
-    entry_timeout_s: float = 0.0
-    attr_timeout_s: float = 0.0
-    read_only: bool = False
-    writeback_cache: bool = False
-    sync: bool = False
-    listed: bool = False
 
 
 class Session:
@@ -199,7 +188,7 @@ class Session:
                 if self._told.queued != queued:
                     self._when_told(request, result)
                     return
-            self._answer(request.unique, result)
+            self._answer_change(request, result)
 
     def _again(self, request: Request) -> None:
         if self._unpark(request):
@@ -241,13 +230,13 @@ class Session:
         """Answer once the other mounts' kernels know; see `fuse.notices` for when not to wait."""
         notices = self._notices
         if not self._told.pending or (notices is not None and notices.pending):
-            self._answer(request.unique, payload)
+            self._answer_change(request, payload)
             return
 
         def then() -> None:
             if not request.over:
                 request.over = True
-                self._answer(request.unique, payload)
+                self._answer_change(request, payload)
 
         self._untold.append(then)
         self._told.when_told(then)
@@ -270,10 +259,12 @@ class Session:
         except StoreError as error:
             self._fail(request.unique, errno_of(error))
 
-    def misplaced(self, node: int, start: int) -> None:
-        """The kernel is about to have data from `start` on where it is not: have it forget that."""
-        if self._notices is not None:
-            self._notices.put_data(node, start, TO_END)
+    def _answer_change(self, request: Request, payload: Payload) -> None:
+        """Answer, and have the kernel forget what it now has where it is not. It is not told before
+        that: it could not take it, and the request would not wait for others' kernels."""
+        self._answer(request.unique, payload)
+        if request.misplaced >= 0 and self._notices is not None:
+            self._notices.put_data(request.node, request.misplaced, TO_END)
 
     def take(self, length: int) -> memoryview:
         """Memory to read into; what is there is sent before anybody else gets it."""

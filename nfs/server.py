@@ -97,6 +97,11 @@ class Server:
         self._seen: dict[int, tuple[int, float]] = {}
         self.accepted = self.refused = self.calls = 0
 
+    @property
+    def heard_on(self) -> int:
+        """A descriptor that can be read when a connection has something for this."""
+        return self._epoll.fileno()
+
     def push(self) -> None:
         """Send the replies that were given outside of the connections' own turns."""
         while self._unsent:

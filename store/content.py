@@ -229,8 +229,12 @@ class Content(Renaming):
     def _merged(self, inode: Inode, page: int, at: int, data: memoryview) -> bytes:
         """A page with a part of it overwritten; nothing is read that the size rules out."""
         start = page * PAGE_BYTES
+        fresh = self._mem.pages.get(inode.ino)
+        known = None if fresh is None else fresh.get(page)
         if start >= inode.size:
             old = _ZERO_PAGE
+        elif known is not None:  # nothing is newer, and no layer need be asked
+            old = bytes(known)
         else:
             old = bytes(self._bytes(inode.ino, start, start + PAGE_BYTES))
         return b"".join((old[:at], data, old[at + len(data) :]))

@@ -355,6 +355,17 @@ class TreeBase:
         Raises Stale, NotDirectory, AccessDenied, NameTooLong, InvalidName, NotFound.
         """
         directory = self._directory(who, parent, X_OK)
+        found = self._child(directory, name)
+        if found is None:
+            raise NotFound(f"no {name!r} in directory {parent}")
+        return found
+
+    def child(self, parent: int, name: bytes) -> Inode | None:
+        """The same for the superuser; None where there is no such name."""
+        return self._child(self._directory(ROOT, parent, X_OK), name)
+
+    def _child(self, directory: Inode, name: bytes) -> Inode | None:
+        parent = directory.ino
         entry = self._entries.get((parent, name))
         if entry is None:
             if name == b".":
@@ -364,7 +375,7 @@ class TreeBase:
             self._check_name(name)
             entry = self._entry(parent, name)
         if entry is ABSENT:
-            raise NotFound(f"no {name!r} in directory {parent}")
+            return None
         return self._inodes.get(entry.ino) or self.getattr(entry.ino)
 
     def resolve(self, path: bytes, who: Caller = ROOT) -> Inode:

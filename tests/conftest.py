@@ -13,6 +13,9 @@ import random
 import pytest
 from hypothesis import HealthCheck, Verbosity, settings
 
+# The cases of the suite assert as tests do, whichever test imports them first.
+pytest.register_assert_rewrite("tests.posix")
+
 SEED = pytest.StashKey[int]()
 
 # Times on a shared machine say nothing, hence no deadline and no complaint about slow generation.

@@ -36,6 +36,7 @@ _END_S = 10.0
     help="ro, allow_other, sync, attr_timeout=S, entry_timeout=S, writeback_cache, nonempty, "
     "snapshots=hidden|listed|off, snapshot_admin, and those of mount(8).",
 )
+@click.option("--fork", metavar="NAME", help="Mount not SOURCE but a new branch made from it.")
 @click.option("--background", is_flag=True, help="Start a gateway that goes on by itself.")
 @click.pass_context
 def mount(
@@ -43,6 +44,7 @@ def mount(
     source: str,
     directory: str,
     options: tuple[str, ...],
+    fork: str | None,
     background: bool,
 ) -> None:
     """Mount SOURCE on the empty DIRECTORY, with FUSE.
@@ -59,16 +61,33 @@ def mount(
     if parsed.store or parsed.socket:  # of a line in /etc/fstab
         session = Session(parsed.store or session.given_path, parsed.socket or None)
     place = os.path.abspath(directory)
+    if fork is not None:
+        session.call("branches.fork", source=source, name=fork)
+        source = fork
     try:
-        session.call("mounts.create", source=source, directory=place, options=given)
-    except NoGateway:
-        if not background:
+        served = _by_gateway(session, source, place, given)
+        if not served and background:
+            _start(session.path, source, place, given)
+        elif not served:
             _serve(session.path, source, place, given)
             return
-        _start(session.path, source, place, given)
+    except BaseException:
+        if fork is not None:
+            session.call("branches.delete", branch=fork)
+        raise
     finally:
         session.close(settle=False)
     click.echo(f"mounted {source} on {directory}")
+
+
+def _by_gateway(session: Session, source: str, place: str, options: Sequence[str]) -> bool:
+    """Have the gateway mount that has the store; whether there is one."""
+    try:
+        session.call("mounts.create", source=source, directory=place, options=options)
+    except NoGateway:
+        session.close(settle=False)  # the store is another gateway's now
+        return False
+    return True
 
 
 def _serve(store: str, source: str, place: str, options: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from fuse import mounting
 ROOT = Path(__file__).parent.parent.parent
 FSGW = [sys.executable, "-P", "-m", "fsgw"]
 # How long an end may take on a machine that does much else.
-END_S = 60
+END_S = 180
 
 
 @contextmanager

@@ -109,6 +109,58 @@ def test_nfs_shows_what_a_mount_did(world: World, change: str) -> None:
             assert seen == now.get(seen.ino, seen._replace(nlink=0))
 
 
+MAKERS: dict[str, Callable[[World, str], None]] = {
+    "NFS": lambda w, s: w.nfs.create(f"work/{s}/new"),
+    "mount": lambda w, s: User(w.other / "work" / s).create("new"),
+}
+
+
+@pytest.mark.parametrize("who", MAKERS)
+def test_a_name_that_another_made_is_not_made_again(world: World, who: str) -> None:
+    """By one who was sure that it is not there: O_EXCL fails, O_CREAT opens what is there."""
+    scene = world.scene()
+    path = world.one / "work" / scene / "new"
+    for _ in range(2):
+        assert not os.path.lexists(path)
+    MAKERS[who](world, scene)
+    user = User(path.parent)
+    makes: list[Callable[[str], None]] = [user.create, user.mkdir, user.mkfifo, user.mkdevice]
+    makes += [lambda name: user.symlink("x", name), lambda name: user.link("small", name)]
+    for make in makes:
+        with pytest.raises(FileExistsError):
+            make("new")
+    world.nfs.unlink(f"work/{scene}/new")
+    MAKERS[who](world, scene)
+    world.nfs.write(f"work/{scene}/new", b"theirs", 0)
+    fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
+    os.write(fd, b" and ours")
+    os.close(fd)
+    assert world.nfs.read(f"work/{scene}/new") == b"theirs and ours"
+
+
+@pytest.mark.parametrize("who", ["NFS", "mount"])
+def test_appending_in_turns(world: World, who: str) -> None:
+    """Each write goes to the true end, wherever the kernel last saw that."""
+    scene = world.scene()
+    path = world.one / "work" / scene / "bare"
+    theirs = os.open(world.other / "work" / scene / "bare", os.O_WRONLY | os.O_APPEND)
+    ours = os.open(path, os.O_RDWR | os.O_APPEND)
+    expected = b""
+    for number in range(60):
+        for fd in (ours, theirs):
+            text = b"%d " % (number * 1_000_003)
+            if fd == theirs and who == "NFS":
+                world.nfs.write(f"work/{scene}/bare", text, len(expected))
+            else:
+                assert os.write(fd, text) == len(text)
+            expected += text
+            assert os.fstat(ours).st_size == len(expected)
+            assert path.read_bytes() == expected
+    os.close(ours)
+    os.close(theirs)
+    assert world.nfs.read(f"work/{scene}/bare") == expected
+
+
 # --- changes of the administrator -----------------------------------------------------------------
 
 
@@ -183,6 +235,24 @@ def test_a_rollback_takes_away_what_was_not_there(world: World) -> None:
         assert not looking.held.differences({}, stale=True)
         world.admin.rollback("main", f"main@{kept}")
         assert not differences(by_mount(world.one / "work" / scene), world.truth(scene))
+
+
+def test_a_fork_is_of_what_was_there(world: World) -> None:
+    """All that a mount has written is in it; what either changes later is not in the other."""
+    scene = world.scene()
+    user = User(world.one / "work" / scene)
+    for change in ("write over blocks", "append", "write all over"):
+        CHANGES[change](user)
+    MOUNT_CHANGES["write by mapped memory"](user)
+    truth = by_mount(user.root)
+    world.admin.fork("main", f"fork-{scene}")
+    fork = world.mounts.mount(f"fork-{scene}", "suid,dev") / "work" / scene
+    assert not differences(by_mount(fork), truth)
+    _all_over(world, scene)
+    assert not differences(by_mount(fork), truth)
+    after = world.truth(scene)
+    CHANGES["truncate to nothing"](User(fork))
+    assert not differences(by_mount(user.root), after)
 
 
 # --- snapshots ------------------------------------------------------------------------------------

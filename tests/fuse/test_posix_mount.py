@@ -14,13 +14,11 @@ from typing import NamedTuple
 
 import pytest
 
-pytest.register_assert_rewrite("tests.posix")
-
-from tests.fuse.mounting import Mounts, require, watched  # noqa: E402 - asserts are rewritten first
-from tests.posix import suite  # noqa: E402
-from tests.posix.osfs import OsFs  # noqa: E402
-from tests.posix.running import run_all  # noqa: E402
-from tests.system.gateway import Gateway  # noqa: E402
+from tests.fuse.mounting import Mounts, require, watched
+from tests.posix import suite
+from tests.posix.osfs import OsFs
+from tests.posix.running import run_all
+from tests.system.gateway import Gateway
 
 pytestmark = [pytest.mark.slow, pytest.mark.root]
 

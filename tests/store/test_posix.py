@@ -16,16 +16,14 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("tests.posix")
-
-from store import errors  # noqa: E402 - the suite is imported once its asserts are rewritten
-from store.store import Store  # noqa: E402
-from tests.posix import suite  # noqa: E402
-from tests.posix.differences import DIFFERENCES, difference  # noqa: E402
-from tests.posix.errornames import ERROR_NAMES, NOT_FROM_A_TREE  # noqa: E402
-from tests.posix.osfs import OsFs  # noqa: E402
-from tests.posix.running import CASES, run, run_all  # noqa: E402
-from tests.posix.treefs import TreeFs, no_hook  # noqa: E402
+from store import errors
+from store.store import Store
+from tests.posix import suite
+from tests.posix.differences import DIFFERENCES, difference
+from tests.posix.errornames import ERROR_NAMES, NOT_FROM_A_TREE
+from tests.posix.osfs import OsFs
+from tests.posix.running import CASES, run, run_all
+from tests.posix.treefs import TreeFs, no_hook
 
 PEERS = {"ext4": "/var/tmp", "tmpfs": "/dev/shm"}
 # Changes from one to the next: odd, so that they fall anywhere in a case.
