@@ -14,6 +14,7 @@ from store import database as db
 from store import keys
 from store.engine import Engine
 from store.errors import InvalidArgument, NotDirectory, RefExists, StorageFailure
+from store.gitrows import BRANCH_NAME, SNAPSHOT_NAME, forget_ref
 from store.layer import Chain, Layer
 from store.points import Point, Points
 from store.records import NO_ID, BranchRecord, Head, SnapshotRecord
@@ -75,6 +76,7 @@ class History(Points):
         if record is None:
             del self.branches[number]
             self._engine.put_table(db.BRANCHES, key, None)
+            forget_ref(self._engine, BRANCH_NAME, number)
         else:
             self.branches[number] = record
             self._engine.put_table(db.BRANCHES, key, record.encode())
@@ -132,25 +134,29 @@ class History(Points):
             return point.snapshot
         # A commit that no snapshot has (any more) still has to be the next one's parent, so it
         # becomes one again, nameless.
-        assert point.layer is None
-        layer = self._engine.new_layer(None, point.base, point.usage)
-        layer.frozen, layer.root = True, point.base
+        return self._of_commit(0, point.commit, "", 0)
+
+    def _of_commit(self, branch: int, oid: bytes, name: str, parent: int) -> int:
+        """A new snapshot that is a commit; its layer is sealed from the beginning."""
+        commit = self.commit(oid)
+        layer = self._engine.new_layer(None, commit.root, commit.usage)
+        layer.frozen, layer.root = True, commit.root
         self._engine.put_layer(layer)
-        commit = self.commit(point.commit)
+        number = self._engine.next_id()
         record = SnapshotRecord(
-            0,
+            branch,
             layer.id,
-            0,
+            parent,
             commit.root_ino,
-            0,
-            point.commit,
+            number if branch else 0,
+            oid,
             NO_ID,
-            "",
+            name,
             commit.author,
             commit.committer,
             commit.message,
         )
-        return self._put_snapshot(self._engine.next_id(), record)
+        return self._put_snapshot(number, record)
 
     # --- snapshots ----------------------------------------------------------------------------
 
@@ -201,6 +207,7 @@ class History(Points):
         if record is None:
             del self.snapshots[number]
             self._engine.put_table(db.SNAPSHOTS, key, None)
+            forget_ref(self._engine, SNAPSHOT_NAME, number)
         else:
             self.snapshots[number] = record
             self._engine.put_table(db.SNAPSHOTS, key, record.encode())
@@ -261,6 +268,49 @@ class History(Points):
         self.refs.test_and_set(tag_ref(head.branch, name), None, keys.pack_u64(number))
         self._move_head(branch, head._replace(snapshot=number))
         return number
+
+    def add_snapshot(self, branch: str, oid: bytes, name: str | None) -> int:
+        """Make a stored commit a snapshot of a branch, which stays as it is; says its number.
+
+        Without a name it gets that of the time. Raises UnknownRef, InvalidRef, RefExists.
+        """
+        head = self.head(branch)
+        if name is None:
+            name = self._free_name(time_name(self._engine.now()), [branch])
+        elif self.refs.get(tag_ref(head.branch, check_name(name))) is not None:
+            raise RefExists(f"branch {branch!r} has a snapshot {name!r}")
+        number = self._of_commit(head.branch, oid, name, 0)
+        self.refs.test_and_set(tag_ref(head.branch, name), None, keys.pack_u64(number))
+        return number
+
+    def is_clean(self, branch: str) -> bool:
+        """Whether a branch is exactly what its newest snapshot is, or empty and without one."""
+        head = self.head(branch)
+        layer: Layer | None = self._engine.layers[head.layer]
+        if not head.snapshot:
+            return self.trees[head.branch].usage() == Usage(0, 1)
+        below = self._engine.layers[self.snapshots[head.snapshot].layer]
+        while layer is not None and layer is not below:
+            if not layer.pristine:
+                return False
+            if layer.parent is None:
+                return below.sealed and layer.base == below.root
+            layer = layer.parent
+        return layer is not None
+
+    def advance(self, branch: str, number: int) -> None:
+        """Make a branch what one of its snapshots is, as its newest, under its users."""
+        head, engine = self.head(branch), self._engine
+        record, tree = self.snapshots[number], self.trees[head.branch]
+        below, old = engine.layers[record.layer], engine.layers[head.layer]
+        layer = engine.new_layer(below, NO_ID, below.usage)
+        self._move_head(branch, Head(head.branch, layer.id, number, record.root_ino))
+        engine.live.pop(old.id, None)
+        engine.release_layer(old)
+        tree.root = record.root_ino
+        tree.rebase(Chain(engine, layer, NO_ID), below.usage)
+        engine.live[layer.id] = tree
+        tree.reap_orphans()
 
     def delete_snapshot(self, number: int) -> None:
         """Remove a snapshot; those that stand on it stand on its parent from now on."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -338,6 +339,18 @@ class Store(ReadStore):
         self._engine.packs.unreserve(packs)
         self._engine.index.pins = None
         self._collecting = False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """A section in which no garbage is collected: objects that nothing refers to yet, and
+        what is being read beside, stay. Raises Busy while a collection is under way."""
+        if self._collecting:
+            raise Busy("garbage is being collected")
+        self._moments += 1
+        try:
+            yield
+        finally:
+            self._moments -= 1
 
     def moment_steps(self, done: Callable[[Moment], None]) -> Iterator[Job]:
         """The jobs after which `done` gets the store as it was when the last of them began.
