@@ -96,18 +96,29 @@ class Runner:
                 async with self._upkeep.alone():
                     return await self._drive_jobs(function(self._store, **values, progress=told))
             case Form.STEPS:
-                steps = function(self._store, **values, progress=told)
-                try:
-                    return await self._drive(steps)
-                finally:
-                    with trio.CancelScope(shield=True):
-                        await self._committer.durable()
+                return await self.driven(function(self._store, **values, progress=told))
+            case Form.HELD:
+                async with self._upkeep.shared():
+                    return await self.driven(function(self._store, **values, progress=told))
             case _:
                 assert operation.form is Form.STEP
                 result = function(self._store, **values)
                 if operation.changes:
                     await self._committer.durable()
                 return result
+
+    async def driven(self, steps: Steps[T]) -> T:
+        """Drive steps to their end; what they changed is durable then, after an error too."""
+        try:
+            return await self._drive(steps)
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._committer.durable()
+
+    async def held(self, steps: Steps[T], *, changes: bool) -> T:
+        """The same while no garbage is collected; without `changes` nothing has to be durable."""
+        async with self._upkeep.shared():
+            return await (self.driven(steps) if changes else self._drive(steps))
 
     async def rows(self, operation: Operation, values: Plain) -> AsyncGenerator[list[Plain], None]:
         """The rows of an operation's answer, some at a time; close it when done."""

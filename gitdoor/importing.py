@@ -165,10 +165,10 @@ def _tagged(
                 todo += Commit.decode(work.view.get(oid)).parents
     lines = []
     for name in tags:
-        oid = work.commit_of(refs[name][1])
-        if oid is not None:
+        commit = work.commit_of(refs[name][1])
+        if commit is not None:
             chain = _chain(repository, *refs[name])
-            lines.append(_Line(Wanted(name, oid, chain), owners.get(oid, -1)))
+            lines.append(_Line(Wanted(name, commit, chain), owners.get(commit, -1)))
     return lines
 
 
@@ -301,8 +301,6 @@ def put_tag(store: Store, branch: str, wanted: Wanted) -> bool:
             count += 1
             name = f"{wanted_name}-{count}"
     rows = [ref_row(SNAPSHOT_NAME, number, GitRef(wanted.name, wanted.tags))]
-    rows += [
-        object_row(objects.object_id(TAG, raw), TAG, NO_ID, number) for raw in wanted.tags
-    ]
+    rows += [object_row(objects.object_id(TAG, raw), TAG, NO_ID, number) for raw in wanted.tags]
     put_rows(store.engine, rows)
     return True

@@ -9,6 +9,7 @@ from typing import IO, Protocol
 
 from gitdoor.objects import KINDS
 from store.errors import InvalidArgument, NotFound, StorageFailure
+from store.gitrows import GIT_ID_BYTES
 
 # A blob beyond this comes in pieces of this size.
 PIECE_BYTES = 1 << 20
@@ -65,13 +66,16 @@ class Repository:
 
     def refs(self) -> dict[bytes, tuple[bytes, bytes]]:
         """Branches and tags: full name -> id, and the id of the object behind a tag."""
-        form = "%(objectname) %(*objectname) %(refname)"
-        lines = self.run("for-each-ref", f"--format={form}", "refs/heads", "refs/tags")
-        found = {}
-        for line in lines.splitlines():
-            oid, peeled, name = line.split(b" ", 2)
-            found[name] = _raw(oid), _raw(peeled or oid)
-        return found
+        form = "--format=%(objectname) %(refname)"
+        lines = self.run("for-each-ref", form, "refs/heads", "refs/tags").splitlines()
+        found = [line.split(b" ", 1) for line in lines]
+        given = b"".join([b"%s^{}\n" % oid for oid, _ in found])
+        peeled = self.run("cat-file", "--batch-check=%(objectname)", given=given).split(b"\n")
+        return {
+            name: (_raw(oid), _raw(behind))
+            for (oid, name), behind in zip(found, peeled, strict=False)
+            if len(behind) == 2 * GIT_ID_BYTES
+        }
 
     def head(self) -> bytes:
         """The full name of the branch that HEAD is, empty where it is none."""

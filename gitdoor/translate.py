@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
-from gitdoor.entries import key_of, listing, plain_name, tree_of
+from gitdoor.entries import listing, plain_name
+from gitdoor.making import WEIGHT_MAX, Directory, Making, Plan, form
 from gitdoor.names import left_out
 from gitdoor.objects import (
     DIRECTORY,
@@ -25,7 +25,6 @@ from gitdoor.objects import (
     Parsed,
     TreeItem,
     made_commit,
-    object_id,
     parse_commit,
     parse_tree,
 )
@@ -33,43 +32,15 @@ from gitdoor.source import Large, Source
 from gitdoor.work import Work
 from store import errors, objectid, prolly
 from store.engine import Engine
-from store.gitrows import BLOB, COMMIT, ROOT_KEY, TREE, GitCommit, GitEntry, object_row
+from store.gitrows import BLOB, COMMIT, TREE, GitCommit, object_row
 from store.readstore import EMPTY_ROOT
 from store.records import Commit
 from store.scratch import Scratch
-from store.tree import Tree
-from store.types import ROOT, DirEntry, Inode, SetAttr, Usage
+from store.types import Usage
 
-# Changes are folded into a map when they take this much memory.
-_WEIGHT_MAX = 64 * 1024 * 1024
 # Objects that were put before they are published.
 _OBJECTS_MAX = 50_000
 _FILE_MODES = frozenset((FILE, EXECUTABLE, 0o100664))
-
-
-class _Directory:
-    """A directory whose tree differs from that of the commit before: what is to be done to it."""
-
-    __slots__ = ("ino", "items", "name", "old", "path", "subs", "tree")
-
-    def __init__(self, name: bytes, path: bytes, ino: int, tree: bytes) -> None:
-        self.name, self.path, self.ino, self.tree = name, path, ino, tree
-        self.old: dict[bytes, GitEntry] = {}  # by plain name
-        self.items: list[TreeItem] = []
-        self.subs: dict[bytes, _Directory] = {}
-
-
-class _Plan(NamedTuple):
-    """All of a commit that has been read before anything is changed."""
-
-    git_id: bytes
-    raw: bytes
-    parsed: Parsed
-    top: _Directory
-    base: GitCommit | None
-    usage: Usage
-    links: dict[bytes, bytes]
-    new_inodes: int
 
 
 class Translator:
@@ -81,7 +52,7 @@ class Translator:
         self._engine, self._work, self._source = engine, work, source
         self._now_ns, self._file_time_ns = now_ns, file_time_ns
         self._scratch = Scratch(engine, work.view, work.writer, work.numbers)
-        self._plan: _Plan | None = None
+        self._plan: Plan | None = None
         self.wanted = 0  # inode numbers that the next commit needs
 
     def run(self, commits: Sequence[bytes], done: int) -> int:
@@ -106,7 +77,7 @@ class Translator:
 
     # --- reading ------------------------------------------------------------------------------
 
-    def _planned(self, git_id: bytes) -> _Plan:
+    def _planned(self, git_id: bytes) -> Plan:
         ((_, kind, raw),) = self._source.read([git_id])
         if kind != COMMIT or isinstance(raw, Large):
             raise errors.InvalidArgument(f"{git_id.hex()} is no commit")
@@ -116,12 +87,12 @@ class Translator:
             before = (DIRECTORY, EMPTY_TREE, 1)
             if base is not None:
                 before = DIRECTORY, base.tree, base.root_ino
-            top = _Directory(b"", b"", before[2], parsed.tree)
+            top = Directory(b"", b"", before[2], parsed.tree)
             links, count = self._read_trees(top, base, before[1])
         except BadObject as error:
             raise errors.InvalidArgument(f"commit {git_id.hex()}: {error}") from None
         usage = Usage(0, 1) if base is None else self._work.usage(base)
-        return _Plan(git_id, raw, parsed, top, base, usage, links, count)
+        return Plan(git_id, raw, parsed, top, base, usage, links, count)
 
     def _base(self, parsed: Parsed) -> GitCommit | None:
         for parent in parsed.parents:
@@ -139,7 +110,7 @@ class Translator:
         return all(x in added or view.has(x) for x in (record.root, record.entries))
 
     def _read_trees(
-        self, top: _Directory, base: GitCommit | None, before: bytes
+        self, top: Directory, base: GitCommit | None, before: bytes
     ) -> tuple[dict[bytes, bytes], int]:
         """Fill in what differs, level by level; says the targets of new links, and how many inodes
         are to be made."""
@@ -149,7 +120,7 @@ class Translator:
         while level:
             wanted = [directory.tree for directory in level if directory.tree != EMPTY_TREE]
             trees = self._trees(wanted)
-            below: list[_Directory] = []
+            below: list[Directory] = []
             for directory in level:
                 directory.items = trees[directory.tree] if directory.tree != EMPTY_TREE else []
                 if base is not None and directory.ino:
@@ -162,9 +133,9 @@ class Translator:
                     _check(directory, item)
                     count += 1
                     if item.mode == DIRECTORY:
-                        kept = old.ino if old is not None and _form(old.mode) == "d" else 0
+                        kept = old.ino if old is not None and form(old.mode) == "d" else 0
                         path = directory.path + item.name + b"/"
-                        sub = _Directory(item.name, path, kept, item.id)
+                        sub = Directory(item.name, path, kept, item.id)
                         directory.subs[item.name] = sub
                         below.append(sub)
                     elif item.mode == LINK:
@@ -186,7 +157,7 @@ class Translator:
 
     # --- making -------------------------------------------------------------------------------
 
-    def _made(self, plan: _Plan) -> None:
+    def _made(self, plan: Plan) -> None:
         scratch, base = self._scratch, plan.base
         scratch.now_ns = self._now_ns
         entries = EMPTY_ROOT
@@ -197,7 +168,7 @@ class Translator:
             entries = base.entries
         committed_ns = plan.parsed.committer.time_ns
         time_ns = committed_ns if self._file_time_ns is None else self._file_time_ns
-        making = _Making(tree, scratch, plan, time_ns)
+        making = Making(tree, scratch, plan, time_ns)
         making.directory(plan.top)
         self._contents(making)
         root = scratch.fold()
@@ -221,7 +192,7 @@ class Translator:
         rows += [object_row(e.id, e.kind, oid, e.ino) for e in making.made if e.kind]
         rows.append(object_row(plan.git_id, COMMIT, oid, 0))
 
-    def _contents(self, making: _Making) -> None:
+    def _contents(self, making: Making) -> None:
         """Fetch the blobs that are wanted and put them in place."""
         scratch = self._scratch
         for oid, kind, data in self._source.read(list(making.wanted)):
@@ -230,7 +201,7 @@ class Translator:
             size, extents = self._extents(data)
             for ino in making.wanted[oid]:
                 making.tree.replace(ino, size, extents, making.time_ns)
-            if scratch.weight > _WEIGHT_MAX:
+            if scratch.weight > WEIGHT_MAX:
                 scratch.fold()
 
     def _extents(self, data: bytes | Large) -> tuple[int, list[bytes | None]]:
@@ -242,7 +213,7 @@ class Translator:
             return size, [extent(data[at : at + length]) for at in range(0, size, length)]
         return data.size, [extent(block) for block in _blocks(data.pieces, length)]
 
-    def _add(self, plan: _Plan, record: GitCommit, commit: Commit) -> None:
+    def _add(self, plan: Plan, record: GitCommit, commit: Commit) -> None:
         """Store the commit, under an id that no other commit of git has."""
         work = self._work
         parents = [work.commit_of(parent) for parent in plan.parsed.parents]
@@ -273,192 +244,10 @@ def _blocks(pieces: Iterator[bytes], length: int) -> Iterator[bytes]:
         yield bytes(held)
 
 
-def _form(mode: int) -> str:
-    """What a mode is in the store: file, directory (a submodule is an empty one) or link."""
-    if mode in (DIRECTORY, SUBMODULE):
-        return "d"
-    return "l" if mode == LINK else "f"
-
-
-def _check(directory: _Directory, item: TreeItem) -> None:
+def _check(directory: Directory, item: TreeItem) -> None:
     """Raises BadObject for an entry that a tree must not have."""
     if item.mode not in _FILE_MODES and item.mode not in (DIRECTORY, LINK, SUBMODULE):
         raise BadObject(f"{directory.path + item.name!r} has mode {item.mode:o}")
     kind = stat.S_IFLNK if item.mode == LINK else stat.S_IFREG
     if left_out(item.name, kind):
         raise BadObject(f"the name {directory.path + item.name!r} is refused")
-
-
-class _Making:
-    """One commit's changes being made to a tree."""
-
-    def __init__(self, tree: Tree, scratch: Scratch, plan: _Plan, time_ns: int) -> None:
-        self.tree, self.time_ns = tree, time_ns
-        self._scratch, self._plan = scratch, plan
-        self._entries = EMPTY_ROOT if plan.base is None else plan.base.entries
-        self.changes: dict[bytes, bytes | None] = {}
-        self.made: list[GitEntry] = []
-        self.wanted: dict[bytes, list[int]] = {}  # blob -> the files that are to have it
-
-    def set(self, key: bytes, mode: int, oid: bytes, ino: int) -> None:
-        """Set an entry."""
-        entry = GitEntry(mode, oid, ino)
-        self.changes[key] = entry.encode()
-        self.made.append(entry)
-
-    def directory(self, top: _Directory) -> None:
-        """Make a directory, and all below it, what its tree says."""
-        todo = [top]
-        while todo:
-            directory = todo.pop()
-            here = self.tree.getattr(directory.ino)
-            names = {item.name for item in directory.items}
-            for name, entry in directory.old.items():
-                if name not in names:
-                    self._remove(directory.ino, name, entry)
-            for item in directory.items:
-                old = directory.old.get(item.name)
-                if old is not None and (old.mode, old.id) == item[1:]:
-                    continue
-                ino = self._item(here, item, old)
-                if old is not None and (old.mode == DIRECTORY) != (item.mode == DIRECTORY):
-                    was = b"/" if old.mode == DIRECTORY else b""
-                    self.changes[key_of(directory.ino, item.name + was)] = None
-                self.set(key_of(directory.ino, item.key), item.mode, item.id, ino)
-                sub = directory.subs.get(item.name)
-                if sub is not None:
-                    sub.ino = ino
-                    if sub.items or sub.old:
-                        todo.append(sub)
-            if self._scratch.weight > _WEIGHT_MAX:
-                self._scratch.fold()
-
-    def climb(self, tree_id: bytes) -> None:
-        """Set the entry of the tree's root, and those of the directories that it is in."""
-        ino = self.tree.root
-        while ino != 1:
-            inode = self.tree.getattr(ino)
-            name = self.tree.name_at(inode.parent, inode.slot)
-            assert name is not None
-            self.set(key_of(inode.parent, name + b"/"), DIRECTORY, tree_id, ino)
-            ino = inode.parent
-            found = dict(listing(self._scratch.nodes, self._entries, ino))
-            start = key_of(ino, b"")
-            for key, value in self.changes.items():
-                if key.startswith(start):
-                    found.pop(key[len(start) :], None)
-                    if value is not None:
-                        found[key[len(start) :]] = GitEntry.decode(value)
-            tree_id = object_id(TREE, tree_of(sorted(found.items())))
-        self.set(ROOT_KEY, DIRECTORY, tree_id, ino)
-
-    def _item(self, here: Inode, item: TreeItem, old: GitEntry | None) -> int:
-        """Make one entry what it should be; says its inode."""
-        tree, form = self.tree, _form(item.mode)
-        if old is not None and _form(old.mode) == form == "d":
-            if item.mode == SUBMODULE:
-                self._empty(old)
-            return old.ino
-        if old is not None and _form(old.mode) == form == "f":
-            self._permit(old, item.mode)
-            if old.id != item.id:
-                self.wanted.setdefault(item.id, []).append(self._alone(here.ino, item.name, old))
-            return self._entry_ino(here.ino, item.name)
-        if old is not None:
-            self._remove(here.ino, item.name, old)
-        self._make_way(here.ino, item.name, form)
-        attrs = SetAttr(uid=here.uid, gid=here.gid, mtime_ns=self.time_ns)
-        if form == "d":
-            found = self._found(here.ino, item.name)
-            if found is not None:
-                return found.ino
-            return tree.mkdir(ROOT, here.ino, item.name, 0o755, attrs=attrs).inode.ino
-        if form == "l":
-            target = self._plan.links[item.id]
-            return tree.symlink(ROOT, here.ino, item.name, target, attrs=attrs).inode.ino
-        mode = 0o755 if item.mode == EXECUTABLE else 0o644
-        ino = tree.create(ROOT, here.ino, item.name, mode, attrs=attrs).inode.ino
-        self.wanted.setdefault(item.id, []).append(ino)
-        return ino
-
-    def _entry_ino(self, directory: int, name: bytes) -> int:
-        return self.tree.lookup(ROOT, directory, name).ino
-
-    def _found(self, directory: int, name: bytes) -> Inode | None:
-        try:
-            return self.tree.lookup(ROOT, directory, name)
-        except errors.NotFound:
-            return None
-
-    def _permit(self, old: GitEntry, mode: int) -> None:
-        """Give or take the permission to execute, wherever there is that to read."""
-        inode = self.tree.getattr(old.ino)
-        bits = inode.mode & 0o7777
-        if mode == EXECUTABLE and not bits & 0o100:
-            bits |= (bits & 0o444) >> 2 | 0o100
-        elif mode != EXECUTABLE and bits & 0o100:
-            bits &= ~0o111
-        if bits != inode.mode & 0o7777:
-            self.tree.setattr(ROOT, old.ino, SetAttr(mode=bits))
-
-    def _alone(self, directory: int, name: bytes, old: GitEntry) -> int:
-        """The inode of a file whose content changes, parted from other names that it has.
-
-        To git, hard links are several files, of which this one is to be another.
-        """
-        inode = self.tree.getattr(old.ino)
-        if inode.nlink == 1:
-            return inode.ino
-        self.tree.unlink(ROOT, directory, name)
-        attrs = SetAttr(uid=inode.uid, gid=inode.gid, mtime_ns=self.time_ns)
-        made = self.tree.create(ROOT, directory, name, inode.mode & 0o7777, attrs=attrs)
-        return made.inode.ino
-
-    # --- removing -----------------------------------------------------------------------------
-
-    def _remove(self, directory: int, name: bytes, entry: GitEntry) -> None:
-        """Remove what git had at a name. A directory with names that git does not see stays."""
-        if _form(entry.mode) != "d":
-            self.changes[key_of(directory, name)] = None
-            self.tree.unlink(ROOT, directory, name)
-            return
-        slash = b"/" if entry.mode == DIRECTORY else b""
-        self.changes[key_of(directory, name + slash)] = None
-        self._empty(entry)
-        if not self.tree.getattr(entry.ino).size:
-            self.tree.rmdir(ROOT, directory, name)
-
-    def _empty(self, entry: GitEntry) -> None:
-        """Remove all that git has in a directory."""
-        for item in listing(self._scratch.nodes, self._entries, entry.ino):
-            self._remove(entry.ino, plain_name(item), item[1])
-
-    def _make_way(self, directory: int, name: bytes, form: str) -> None:
-        """Remove what git does not see from a name that it wants; a directory may stay one."""
-        found = self._found(directory, name)
-        if found is None or (form == "d" and stat.S_ISDIR(found.mode)):
-            return
-        if not stat.S_ISDIR(found.mode):
-            self.tree.unlink(ROOT, directory, name)
-            return
-        todo = [(directory, name, found.ino, False)]
-        while todo:
-            above, name, ino, emptied = todo.pop()
-            if emptied:
-                self.tree.rmdir(ROOT, above, name)
-                continue
-            todo.append((above, name, ino, True))
-            for entry in self._listed(ino):
-                if entry.type == stat.S_IFDIR:
-                    todo.append((ino, entry.name, entry.ino, False))
-                else:
-                    self.tree.unlink(ROOT, ino, entry.name)
-
-    def _listed(self, ino: int) -> list[DirEntry]:
-        found: list[DirEntry] = []
-        cookie, eof = 0, False
-        while not eof:
-            entries, eof = self.tree.readdir(ROOT, ino, cookie)
-            cookie = entries[-1].cookie if entries else cookie
-            found += [entry for entry in entries if entry.name not in (b".", b"..")]
-        return found

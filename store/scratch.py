@@ -167,4 +167,3 @@ class Scratch:
 
     def _gone(self, start: bytes, stop: bytes) -> Iterator[Change]:
         return ((key, None) for key, _ in prolly.items(self._nodes, self._base, start, stop))
-
