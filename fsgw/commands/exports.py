@@ -61,12 +61,19 @@ def _given(values: dict[str, Any]) -> dict[str, object]:
     }
 
 
+# What `--git` is to the group: a name that nobody can type.
+_GIT = "\0git"
+
+
 class _OrGit(click.Group):
     """The group, in which `--git` is a command as well: writing a repository is an export, too."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        words = ["git", *args[1:]] if args[:1] == ["--git"] else args
+        words = [_GIT, *args[1:]] if args[:1] == ["--git"] else args
         return super().parse_args(ctx, words)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return git if cmd_name == _GIT else super().get_command(ctx, cmd_name)
 
 
 @click.group(cls=_OrGit)
@@ -187,7 +194,7 @@ def _git_text(row: Plain) -> str:
     return text
 
 
-@export.command("git", hidden=True)
+@click.command("--git")
 @click.argument("words", metavar="[BRANCH...] DIR", nargs=-1, required=True)
 @json_option
 @click.pass_obj
