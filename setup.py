@@ -21,6 +21,15 @@ from setuptools.errors import BaseError, CCompilerError
 # time (`nfs.codec` compiles them), or whose objects are referred to weakly (`store.cache`: compiled
 # classes leave such references dangling), must stay as they are.
 MODULES = (
+    "fuse/device.py",
+    "fuse/files.py",
+    "fuse/listing.py",
+    "fuse/names.py",
+    "fuse/nodes.py",
+    "fuse/protocol.py",
+    "fuse/request.py",
+    "fuse/session.py",
+    "fuse/volumes.py",
     "nfs/attributes.py",
     "nfs/connection.py",
     "nfs/dispatch.py",

@@ -50,9 +50,9 @@ def branch(store: Store, branch: str) -> Plain:
     return plain.branch(store.branch(branch))
 
 
-def create_branch(store: Store, name: str) -> Plain:
-    """A new, empty branch."""
-    return plain.branch(store.create_branch(name))
+def create_branch(store: Store, name: str, uid: int, gid: int) -> Plain:
+    """A new, empty branch, whose root has that owner and group."""
+    return plain.branch(store.create_branch(name, uid, gid))
 
 
 def delete_branch(store: Store, branch: str) -> None:

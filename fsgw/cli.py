@@ -7,6 +7,7 @@ store is open elsewhere; 6 the gateway went away or failed; 130 interrupted.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 
 import click
@@ -19,6 +20,9 @@ _COMMANDS = {
     "serve": "serve:serve",
     "status": "status:status",
     "clients": "status:clients",
+    "mount": "mount:mount",
+    "umount": "mount:umount",
+    "mounts": "mount:mounts",
     "branch": "branches:branch",
     "quota": "branches:quota",
     "snapshot": "history:snapshot",
@@ -50,6 +54,17 @@ class _Lazy(Commands):
         module, _, name = place.partition(":")
         command: click.Command = getattr(import_module(f"fsgw.commands.{module}"), name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As in click, but `SOURCE DIRECTORY [-o OPTION,...]` alone is a mount.
+
+        So mount.fuse3(8) calls for a line of /etc/fstab, or for `mount -t fuse.fsgw`.
+        """
+        if len(args) > 1 and args[0] not in _COMMANDS and os.path.isabs(args[1]):
+            args = ["mount", "--background", *args]
+        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

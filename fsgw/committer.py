@@ -16,6 +16,7 @@ from functools import partial
 
 import trio
 
+from fuse.notices import Told
 from store.errors import Busy, StoreError
 from store.store import Job, Store
 
@@ -55,6 +56,8 @@ class Committer:
         self._spot_s = 0.0
         # Called when replies were given by callbacks from here, so that they are sent together.
         self.answered: Callable[[], None] = lambda: None
+        # How far the kernels that keep copies of what they were shown have been told of changes.
+        self.told = Told()
         self.flushes = self.failures = 0
         self.last_error = ""
 
@@ -82,6 +85,33 @@ class Committer:
         await done.wait()
         if errors:
             raise errors[0]
+
+    async def settled(self) -> None:
+        """Return once all changes made until now are durable, and no kernel shows what was before.
+
+        Raises NoSpace, StorageFailure.
+        """
+        await self.durable()
+        done = trio.Event()
+        self.told.when_swept(done.set)
+        await done.wait()
+
+    @property
+    def untold(self) -> int:
+        """Grows with each thing that a kernel has to be told of a change."""
+        return self.told.queued
+
+    def when_told(self, then: Callable[[], None]) -> None:
+        """Call back once all kernels have been told of the changes made until now."""
+        if not self.told.pending:
+            then()
+            return
+
+        def told() -> None:
+            then()
+            self.answered()
+
+        self.told.when_told(told)
 
     def when_room(self, then: Callable[[], None]) -> None:
         """Call back once memory that was full may have room again."""

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fsgw import settings
-from fsgw.settings import Flag, ListOf, PathName, Whole, choice, setting
+from fsgw import mount_options, settings
+from fsgw.settings import Flag, ListOf, PathName, Text, Whole, choice, setting
 from store.engine import Options
 from store.errors import InvalidArgument
 
@@ -103,6 +103,7 @@ class StoreConfig:
 class NfsConfig:
     """The NFS door: where it listens, and what clients may take of its memory and time."""
 
+    enabled: bool = setting(Flag(), True, "Whether to serve NFS at all.")
     listen: tuple[str, ...] = setting(
         ListOf("a list of IP addresses", _address),
         ("127.0.0.1",),
@@ -196,6 +197,39 @@ class NfsConfig:
     )
 
 
+def _mount_option(raw: object) -> str:
+    if not isinstance(raw, str):
+        raise ValueError(f"{raw!r} is no option")
+    try:
+        mount_options.parse([raw])
+    except InvalidArgument as error:
+        raise ValueError(str(error)) from None
+    return raw
+
+
+def _source(raw: object) -> str:
+    if not isinstance(raw, str) or not raw or "\0" in raw:
+        raise ValueError
+    return raw
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MountConfig:
+    """One FUSE mount that is made at the start."""
+
+    source: str = setting(
+        Text("a branch, BRANCH@SNAPSHOT or commit id, with /sub/dir a directory in it", _source),
+        "",
+        "What to mount.",
+    )
+    directory: Path | None = setting(PathName(), None, "Where: an empty directory.")
+    options: tuple[str, ...] = setting(
+        ListOf("a list of options, as `fsgw mount -o` takes them", _mount_option, least=0),
+        (),
+        "Options of the mount.",
+    )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AdminConfig:
     """The socket that the command line talks to the gateway through."""
@@ -254,6 +288,7 @@ class Config:
     admin: AdminConfig = AdminConfig()
     exports: ExportsConfig = ExportsConfig()
     log: LogConfig = LogConfig()
+    mount: tuple[MountConfig, ...] = ()
 
     @property
     def directory(self) -> Path:
@@ -298,8 +333,10 @@ class Config:
         return _put(self, raw, Path.cwd(), where)
 
 
+# The one table of which there may be several: [[mount]].
+_MOUNT = "mount"
 _TABLES: dict[str, type[Any]] = {
-    field.name: type(field.default) for field in dataclasses.fields(Config)
+    field.name: type(field.default) for field in dataclasses.fields(Config) if field.name != _MOUNT
 }
 
 
@@ -324,11 +361,27 @@ def load(path: Path) -> Config:
         table, _, name = key.partition(".")
         if name in raw and name not in _TABLES:
             raise InvalidArgument(f"{where}: {name} stands in no table; it is a key of [{table}]")
-    settings.refuse_unknown(raw, _TABLES, where)
+    settings.refuse_unknown(raw, [*_TABLES, _MOUNT], where)
+    mounts = _mounts(raw.pop(_MOUNT, []), path.absolute().parent, where)
     for name, table in raw.items():
         if not isinstance(table, dict):
             raise InvalidArgument(f"{where}: {name} is a table of keys: [{name}]")
-    return _put(Config(), raw, path.absolute().parent, where)
+    config = _put(Config(), raw, path.absolute().parent, where)
+    return dataclasses.replace(config, mount=mounts)
+
+
+def _mounts(raw: object, base: Path, where: str) -> tuple[MountConfig, ...]:
+    """The FUSE mounts of a file. Raises InvalidArgument."""
+    if not isinstance(raw, list) or not all(isinstance(one, dict) for one in raw):
+        raise InvalidArgument(f"{where}: mount is a list of tables: [[mount]]")
+    mounts = []
+    for number, one in enumerate(raw, 1):
+        prefix = f"mount {number}: "
+        found = settings.read(MountConfig, one, base, where, prefix)
+        if not found.source or found.directory is None:
+            raise InvalidArgument(f"{where}: {prefix}it needs source and directory")
+        mounts.append(found)
+    return tuple(mounts)
 
 
 def _put(config: Config, raw: Mapping[str, Mapping[str, object]], base: Path, where: str) -> Config:
@@ -364,4 +417,10 @@ def sample() -> str:
     ]
     for name, table in _TABLES.items():
         lines += ["", "", f"[{name}]", *settings.sample_lines(table())]
+    lines += [
+        "",
+        "",
+        "# FUSE mounts that are made at the start; there may be several such tables.",
+    ]
+    lines += [f"#[[{_MOUNT}]]", *settings.sample_lines(MountConfig())]
     return "\n".join(lines) + "\n"

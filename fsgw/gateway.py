@@ -21,6 +21,7 @@ from fsgw.api import application
 from fsgw.committer import Committer
 from fsgw.config import Config
 from fsgw.exports import Exports
+from fsgw.fuse_door import FuseDoor, Wanted, free_dying
 from fsgw.logs import event
 from fsgw.nfs_door import NfsDoor
 from fsgw.notify import notify
@@ -28,10 +29,13 @@ from fsgw.plain import Plain
 from fsgw.process import compiled
 from fsgw.running import Runner
 from fsgw.status import Rates
-from store.errors import InvalidArgument
+from store.errors import AlreadyOpen, InvalidArgument
 from store.store import Store
 
 log = logging.getLogger(__name__)
+
+# How often, and how long after each other, it is tried to open a store whose gateway is ending.
+_ENDING_LOOKS, _ENDING_LOOK_S = 100, 0.05
 
 
 class Gateway:
@@ -49,6 +53,8 @@ class Gateway:
         )
         self.exports = Exports(self.exports_file)
         self.door = NfsDoor(store, self.exports, self.committer, config.nfs, self.directory)
+        wanted = [Wanted(m.source, str(m.directory), m.options) for m in config.mount]
+        self.fuse = FuseDoor(store, self.committer, wanted, self.directory)
         self.rates = Rates(self)
         self.is_ready = False
         self._stopping = trio.Event()
@@ -68,9 +74,12 @@ class Gateway:
                 await nursery.start(self.committer.run)
                 nursery.start_soon(self._obey, signals)
                 await nursery.start(api.run)
-                bound: Plain = await nursery.start(self.door.run)
+                told: Plain = {}
+                if self.config.nfs.enabled:
+                    bound: Plain = await nursery.start(self.door.run)
+                    told = {f"nfs_{key}": value for key, value in bound.items()}
                 nursery.start_soon(self.rates.run)
-                told = {f"nfs_{key}": value for key, value in bound.items()}
+                await nursery.start(self.fuse.run)
                 ready({**told, "socket": str(self.socket)})
                 self.is_ready = True
                 await self._stopping.wait()
@@ -109,6 +118,7 @@ class Gateway:
                 async with trio.open_nursery() as parts:
                     parts.start_soon(api.drain)
                     parts.start_soon(self.door.drain)
+                    parts.start_soon(self.fuse.drain)
                 nursery.cancel_scope.cancel()
         if limit.cancelled_caught or self._at_once.is_set():
             log.warning("not all clients had their answers in time")
@@ -119,16 +129,23 @@ class Gateway:
         scope.cancel()
 
 
-def serve(config: Config) -> None:
+def serve(
+    config: Config, *, while_mounted: bool = False, ready: Callable[[], None] = lambda: None
+) -> None:
     """Open the store and serve it until a signal ends it, having made everything durable.
+
+    `while_mounted`: the end of the last FUSE mount ends it as well. `ready` is called once clients
+    can come.
 
     Raises what opening the store, `Gateway` and `Gateway.run` raise, when it is alone.
     """
-    with Store.open(config.directory, config.options) as store:
+    with _opened(config) as store:
         gateway = Gateway(store, config)
+        if while_mounted:
+            gateway.fuse.on_empty = gateway.stop
         event(log, "start", store=str(gateway.directory), pid=os.getpid(), compiled=compiled())
         try:
-            trio.run(gateway.run, _ready)
+            trio.run(gateway.run, lambda bound: _ready(bound, ready))
         except BaseExceptionGroup as group:
             error = _only(group)
             if gateway.is_ready:
@@ -139,9 +156,25 @@ def serve(config: Config) -> None:
     event(log, "stop")
 
 
-def _ready(bound: Plain) -> None:
+def _opened(config: Config) -> Store:
+    """The store, also where the gateway before was killed and has yet to end in the kernel."""
+    try:
+        return Store.open(config.directory, config.options)
+    except AlreadyOpen:
+        if not free_dying(config.directory):
+            raise
+    for _ in range(_ENDING_LOOKS):
+        try:
+            return Store.open(config.directory, config.options)
+        except AlreadyOpen:
+            time.sleep(_ENDING_LOOK_S)
+    return Store.open(config.directory, config.options)
+
+
+def _ready(bound: Plain, ready: Callable[[], None]) -> None:
     event(log, "ready", **bound)
     notify("READY=1")
+    ready()
 
 
 def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -29,7 +29,7 @@ class Local:
         """Carry an operation out, and make what it changed durable."""
         function = operation.function()
         match operation.form:
-            case Form.GATEWAY:
+            case Form.GATEWAY | Form.AWAITED:
                 raise NoGateway(f"no gateway has the store {self._path}")
             case Form.EXPORTS:
                 return function(self._exports_file(), **values)

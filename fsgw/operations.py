@@ -39,6 +39,7 @@ class Form(enum.Enum):
     MOMENT = "a function of a store or a moment of one, and of progress"
     EXPORTS = "a function of the file of exports"
     GATEWAY = "a function of the gateway alone"
+    AWAITED = "a coroutine of the gateway alone"
 
 
 class Argument(NamedTuple):
@@ -197,6 +198,27 @@ OPERATIONS = (
         "clients", "GET", "/clients", _ROWS, Form.GATEWAY, "status:clients",
         "Who is connected, what they mount, and what they do.",
     ),
+    Operation(
+        "mounts.list", "GET", "/mounts", _ROWS, Form.GATEWAY, "mounts:listing",
+        "What is mounted with FUSE, by directory.",
+    ),
+    Operation(
+        "mounts.create", "POST", "/mounts", _ONE, Form.AWAITED, "mounts:mount",
+        "Mount with FUSE, on a directory as the gateway sees it.",
+        (
+            Argument("source", str, f"{_REF}, with /sub/dir a directory in it."),
+            Argument("directory", str, "Absolute path of an empty directory."),
+            Argument("options", list, "Options, as after -o.", ()),
+        ),
+    ),
+    Operation(
+        "mounts.delete", "DELETE", "/mounts", _ONE, Form.AWAITED, "mounts:unmount",
+        "Unmount; what was changed there is durable then.",
+        (
+            Argument("directory", str, "Absolute path of the directory."),
+            Argument("lazy", bool, "Even where it is in use; it ends with its last user.", False),
+        ),
+    ),
     # --- branches ---
     Operation(
         "branches.list", "GET", "/branches", _ROWS, _STEP, "admin:branches",
@@ -208,7 +230,12 @@ OPERATIONS = (
     ),
     Operation(
         "branches.create", "POST", "/branches", _ONE, _STEP, "admin:create_branch",
-        "Make an empty branch.", (_NAME,),
+        "Make an empty branch.",
+        (
+            _NAME,
+            Argument("uid", int, "Owner of its root.", 0),
+            Argument("gid", int, "Group of its root.", 0),
+        ),
     ),
     Operation(
         "branches.fork", "POST", "/branches/fork", _ONE, _STEP, "admin:fork",

@@ -86,6 +86,8 @@ class Runner:
         match operation.form:
             case Form.GATEWAY:
                 return function(self._host, **values)
+            case Form.AWAITED:
+                return await function(self._host, **values)
             case Form.EXPORTS:
                 return await self._edit(operation, function, values)
             case Form.MOMENT:
@@ -104,7 +106,7 @@ class Runner:
                 assert operation.form is Form.STEP
                 result = function(self._store, **values)
                 if operation.changes:
-                    await self._committer.durable()
+                    await self._committer.settled()
                 return result
 
     async def driven(self, steps: Steps[T]) -> T:
@@ -113,7 +115,7 @@ class Runner:
             return await self._drive(steps)
         finally:
             with trio.CancelScope(shield=True):
-                await self._committer.durable()
+                await self._committer.settled()
 
     async def held(self, steps: Steps[T], *, changes: bool) -> T:
         """The same while no garbage is collected; without `changes` nothing has to be durable."""

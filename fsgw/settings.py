@@ -147,15 +147,32 @@ class PathName:
 
 
 @dataclasses.dataclass(frozen=True)
+class Text:
+    """A text; `check` gives it back, or raises ValueError."""
+
+    words: str
+    check: Callable[[object], str]
+
+    def read(self, raw: object, base: Path) -> str:
+        """The text."""
+        return self.check(raw)
+
+    def plain(self, value: str) -> str:
+        """The text."""
+        return value
+
+
+@dataclasses.dataclass(frozen=True)
 class ListOf(Generic[T]):
-    """A list of at least one item, none twice; `item` reads each, raising ValueError."""
+    """A list of at least so many items, none twice; `item` reads each, raising ValueError."""
 
     words: str
     item: Callable[[object], T]
+    least: int = 1
 
     def read(self, raw: object, base: Path) -> tuple[T, ...]:
         """The items, in their order."""
-        if not isinstance(raw, list) or not raw:
+        if not isinstance(raw, list) or len(raw) < self.least:
             raise ValueError
         items = tuple(self.item(one) for one in raw)
         if len(set(items)) < len(items):

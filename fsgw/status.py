@@ -91,7 +91,7 @@ def status(gateway: Gateway) -> Plain:
         "failures": committer.failures,
         "last_error": committer.last_error,
         "calls_per_s": gateway.rates.calls(),
-        "doors": {"nfs": gateway.door.status()},
+        "doors": {"nfs": gateway.door.status(), "fuse": gateway.fuse.status()},
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 
 from nfs.nfs3_types import ftype3, nfstime3, sattr3, time_how
-from store.types import Change, Inode, SetAttr, SetTime
+from store.types import DIRECTORY_BYTES, Change, Inode, SetAttr, SetTime
 
 _FATTR = "IIIIIQQIIQQIIIIII"
 _WCC_ATTR = "QIIII"
@@ -20,8 +20,6 @@ FATTR_BYTES = struct.calcsize("!" + _FATTR)
 NO_ATTRIBUTES = bytes(4)
 NO_WCC = bytes(8)
 
-# Directories have no blocks of data; a size is what tools expect to see there.
-DIRECTORY_BYTES = 4096
 _SECONDS_MAX = 2**32 - 1
 _TIME_MAX = _SECONDS_MAX * 1_000_000_000
 

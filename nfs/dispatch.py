@@ -35,6 +35,13 @@ class Waiting(Protocol):
     def when_durable(self, then: Callable[[StoreError | None], None]) -> None:
         """Call back once all changes made until now are durable, or could not be made so."""
 
+    @property
+    def untold(self) -> int:
+        """Grows with each thing that others, who keep copies, have to be told of a change."""
+
+    def when_told(self, then: Callable[[], None]) -> None:
+        """Call back once they have been told of the changes made until now."""
+
     def when_room(self, then: Callable[[], None]) -> None:
         """Call back once memory that was full may have room again."""
 
@@ -133,10 +140,12 @@ class Dispatcher:
             call.keep = False
             send([xid, rpc.accepted(AcceptStat.GARBAGE_ARGS)])
             return
+        waiting = self._waiting
+        untold = waiting.untold
         try:
             result = procedure.handler(call, arguments)
             if result is Again:
-                self._waiting.when_room(lambda: self._run(call, header, message, send))
+                waiting.when_room(lambda: self._run(call, header, message, send))
                 return
             if type(result) is Later:
                 self._later(call, xid, result, send)
@@ -146,15 +155,17 @@ class Dispatcher:
         except Exception:
             log.exception("%s failed", procedure.name)
             reply = [xid, rpc.accepted(AcceptStat.SYSTEM_ERR)]
-        if call.failed is None:
-            send(reply)
-        else:
+        if call.failed is not None:
             self._when_durable(call, xid, reply, send)
+        elif waiting.untold != untold:
+            waiting.when_told(lambda: send(reply))
+        else:
+            send(reply)
 
     def _when_durable(self, call: Call, xid: bytes, reply: list[Buffer], send: Send) -> None:
         def then(error: StoreError | None) -> None:
             if error is None:
-                send(reply)
+                self._waiting.when_told(lambda: send(reply))
                 return
             failed = call.failed
             assert failed is not None

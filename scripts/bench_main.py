@@ -39,8 +39,8 @@ def _arguments() -> argparse.Namespace:
         "--profile",
         type=Path,
         metavar="FILE",
-        help="nfs: run our server under cProfile, whose statistics of its last process go to FILE"
-        " (then: python -m pstats FILE); use it with --only",
+        help="nfs, fuse: run our server under cProfile, whose statistics of its last process go to"
+        " FILE (then: python -m pstats FILE); use it with --only",
     )
     arguments = parser.parse_args()
     unknown = sorted(set(arguments.only or ()) - set(AREAS[arguments.area]))

@@ -17,6 +17,7 @@ from store.memtable import Buffer
 from store.reading import Chunk, Piece, ReadJob, ReadPlan
 from store.renaming import Renaming
 from store.types import FILE_BYTES_MAX, PAGE_BYTES, R_OK, W_OK, Caller, Change, Data, Inode
+from store.watch import TO_END
 
 _ZERO_PAGE = bytes(PAGE_BYTES)
 _PAGE_MASK = PAGE_BYTES - 1
@@ -167,6 +168,8 @@ class Content(Renaming):
         self._charge_bytes(used - inode.used)
         pages = self._paged(inode, offset, stop, data)
         self._mem.put_pages(ino, pages)
+        if self._watchers:
+            self._tell_data(ino, offset, stop)
         mode = inode.mode
         if mode & 0o6000 and (who is None or who.uid != 0):
             mode = access.without_set_id(inode, who)
@@ -277,6 +280,8 @@ class Content(Renaming):
             self._charge_bytes(used - inode.used)
         else:
             used = self._cut(inode, size)
+            if self._watchers:
+                self._tell_data(inode.ino, size, TO_END)
         return self._store_sizes(inode, size, used, inode.mode if mode is None else mode).after
 
     def _cut(self, inode: Inode, size: int) -> int:

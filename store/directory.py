@@ -30,7 +30,7 @@ from store.types import BLOCK_BYTES_DEFAULT, PAGE_BYTES
 
 FORMAT_VERSION = 1
 MARKER = "fsgw-store"
-META, PACKS, JOURNAL = "meta", "packs", "journal"
+META, PACKS, JOURNAL, LOCK = "meta", "packs", "journal", "lock"
 
 BLOCK_BYTES_MIN, BLOCK_BYTES_MAX = PAGE_BYTES, 16 * 1024 * 1024
 REPLICA_MAX = 2**13 - 1
@@ -125,7 +125,7 @@ class Lock:
     def __init__(self, path: Path) -> None:
         """Raises AlreadyOpen, StorageFailure."""
         try:
-            self._fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._fd = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise disk.failure(error, str(path)) from error
         try:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from store import access, keys
 from store import database as db
-from store import keys
 from store.engine import Engine
 from store.errors import InvalidArgument, NotDirectory, RefExists, StorageFailure
 from store.gitrows import BRANCH_NAME, SNAPSHOT_NAME, forget_ref
@@ -49,13 +49,14 @@ class History(Points):
 
     # --- branches -----------------------------------------------------------------------------
 
-    def create_branch(self, name: str) -> BranchInfo:
-        """An empty branch. Raises InvalidRef, RefExists."""
+    def create_branch(self, name: str, uid: int, gid: int) -> BranchInfo:
+        """An empty branch. Raises InvalidRef, RefExists, InvalidArgument."""
         self._check_free(name)
+        access.check_ids(uid, gid)
         layer = self._engine.new_layer(None, self._empty_root, Usage(0, 1))
         now = self._engine.now()
         mode = 0o40755
-        root = Inode(ROOT_INO, mode, 2, 0, 0, 0, 0, 0, 0, now, now, now, now, 0, 0, 0)
+        root = Inode(ROOT_INO, mode, 2, uid, gid, 0, 0, 0, 0, now, now, now, now, 0, 0, 0)
         layer.mem.put_inode(root)
         return self._add_branch(name, layer, 0, ROOT_INO)
 
@@ -98,7 +99,7 @@ class History(Points):
         self._put_branch(head.branch, None)
         tree = self.trees.pop(head.branch)
         tree.read_only = True
-        tree.rebase(Chain(self._engine, None, self._empty_root), Usage(0, 0))
+        tree.rebase(Chain(self._engine, None, self._empty_root), tree.root, Usage(0, 0))
         self._engine.release_layer(self._engine.layers[head.layer])
         self._drop_nameless()
 
@@ -362,8 +363,7 @@ class History(Points):
         lineage = self._lineage(point)
         self._move_head(branch, Head(head.branch, layer.id, lineage, point.root_ino))
         engine.release_layer(frozen)
-        tree.root = point.root_ino
-        tree.rebase(Chain(engine, layer, NO_ID), point.usage)
+        tree.rebase(Chain(engine, layer, NO_ID), point.root_ino, point.usage)
         engine.live[layer.id] = tree
         tree.reap_orphans()
         return self.snapshot_info(kept)

@@ -46,6 +46,11 @@ def unpack_u64(data: bytes) -> int:
     return int.from_bytes(data, "big")
 
 
+def unpack_many_u64(data: list[bytes]) -> tuple[int, ...]:
+    """The numbers in many pieces of 8 big-endian bytes."""
+    return struct.unpack(f">{len(data)}Q", b"".join(data))
+
+
 def split(key: bytes) -> tuple[int, int, bytes]:
     """An inode number, a kind and the rest out of a whole key."""
     ino, kind = _PREFIX.unpack_from(key)

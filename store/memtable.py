@@ -240,6 +240,22 @@ class Memtable(Changes):
         row = self.rows.get(prefix)
         if row is None:
             return
+        order = self._ordered(prefix, row)
+        for at in range(bisect_left(order, start), len(order)):
+            rest = order[at]
+            yield rest, row[rest]
+
+    def rows_page(
+        self, prefix: bytes, start: bytes, count: int
+    ) -> list[tuple[bytes, bytes | None]]:
+        """The first `count` rows of a prefix with rest >= start, ascending."""
+        row = self.rows[prefix]
+        order = self._ordered(prefix, row)
+        at = bisect_left(order, start)
+        return [(rest, row[rest]) for rest in order[at : at + count]]
+
+    def _ordered(self, prefix: bytes, row: dict[bytes, bytes | None]) -> list[bytes]:
+        """The keys of a prefix's rows, ascending."""
         order = self._order.get(prefix)
         if order is None:
             order = self._order[prefix] = list(row)
@@ -247,6 +263,4 @@ class Memtable(Changes):
         if len(order) != self._sorted[prefix]:
             order.sort()
             self._sorted[prefix] = len(order)
-        for at in range(bisect_left(order, start), len(order)):
-            rest = order[at]
-            yield rest, row[rest]
+        return order

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable
+from functools import partial
 
 from store import access, keys, records
 from store.errors import (
@@ -46,6 +48,8 @@ _TYPES = (stat.S_IFREG, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK)
 _COOKIE_MAX = 2**63 - 1
 _DOTS = (b".", b"..")
 NOTHING = SetAttr()
+# What `DirEntry._make` does, without its check.
+_entry_of: Callable[[tuple[bytes, int, int, int]], DirEntry] = partial(tuple.__new__, DirEntry)
 
 
 def with_entries(directory: Inode, entries: int, directories: int, now: int) -> Inode:
@@ -410,17 +414,28 @@ class Names(TreeBase):
             entries.append(DirEntry(b"..", up, stat.S_IFDIR, COOKIE_DOT_DOT))
         if len(entries) > count:
             return Listing(entries[:count], False)
-        number, prefix = int.from_bytes, keys.prefix(ino, keys.DIRENT)
-        start = keys.pack_u64(max(cookie, keys.SLOT_TAIL_MASK) + 1)
-        for rest, value in self._chain.rows(prefix, start):
-            child = number(value[:8], "big")
-            if not child:
-                continue
-            if len(entries) >= count:
-                return Listing(entries, False)
-            slot = number(rest, "big")
-            entries.append(DirEntry(value[9:], child, (value[8] & 0x0F) << 12, slot))
+        prefix = keys.prefix(ino, keys.DIRENT)
+        start: bytes | None = keys.pack_u64(max(cookie, keys.SLOT_TAIL_MASK) + 1)
+        while start is not None:
+            # One more than wanted shows whether there is one.
+            rows, start = self._chain.page(prefix, start, count + 1 - len(entries))
+            entries += directory_entries(rows)
+            if len(entries) > count:
+                return Listing(entries[:count], False)
         return Listing(entries, True)
+
+
+def directory_entries(rows: list[tuple[bytes, bytes | None]]) -> list[DirEntry]:
+    """What rows of a directory say, marks left out; all together, which is several times faster
+    than one by one."""
+    rests = [rest for rest, value in rows if value is not None]
+    values = [value for _, value in rows if value is not None]
+    slots = keys.unpack_many_u64(rests)
+    children = keys.unpack_many_u64([value[:8] for value in values])
+    types = [(value[8] & 0x0F) << 12 for value in values]
+    names = [value[9:] for value in values]
+    entries = list(map(_entry_of, zip(names, children, types, slots, strict=True)))
+    return [entry for entry in entries if entry[1]] if 0 in children else entries
 
 
 def check_not_dots(*names: bytes) -> None:

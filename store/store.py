@@ -226,9 +226,10 @@ class Store(ReadStore):
 
     # --- branches and snapshots ---------------------------------------------------------------
 
-    def create_branch(self, name: str) -> BranchInfo:
-        """An empty branch. Raises InvalidRef, RefExists."""
-        return self._history.create_branch(name)
+    def create_branch(self, name: str, uid: int = 0, gid: int = 0) -> BranchInfo:
+        """An empty branch, its root that user's and group's. Raises InvalidRef, RefExists,
+        InvalidArgument."""
+        return self._history.create_branch(name, uid, gid)
 
     def delete_branch(self, name: str) -> None:
         """Remove a branch with all of its snapshots. Raises UnknownRef."""

@@ -27,6 +27,7 @@ from store.layer import Chain
 from store.memtable import Memtable
 from store.objects import ObjectReader
 from store.types import NAME_BYTES_MAX, ROOT, X_OK, Caller, Inode, Quota, Usage
+from store.watch import Watcher
 
 
 class Ground(Protocol):
@@ -85,18 +86,25 @@ class TreeBase:
         self._block_bytes = ground.block_bytes
         self._pages_per_block = ground.block_bytes // 4096
         self._held: dict[int, int] = {}
+        self._watchers: tuple[Watcher, ...] = ()
         self._inodes: GenerationCache[int, Inode] = GenerationCache(ground.inode_budget)
         self._entries: GenerationCache[tuple[int, bytes], Entry] = GenerationCache(
             ground.entry_budget
         )
-        self.rebase(chain, usage)
-
-    def rebase(self, chain: Chain, usage: Usage) -> None:
-        """Stand on another chain from now on; nothing that was cached counts any more."""
         self._chain = chain
+        self._used_bytes, self._inode_count = usage
+
+    def rebase(self, chain: Chain, root: int, usage: Usage) -> None:
+        """Stand on another chain from now on; nothing that was cached counts any more."""
+        old, old_root = self._chain, self.root
+        self._chain, self.root = chain, root
         self._used_bytes, self._inode_count = usage
         self._inodes.clear()
         self._entries.clear()
+        if self._watchers:
+            before = type(self)(self._ground, old, old_root, Usage(0, 0), read_only=True)
+            for watcher in self._watchers:
+                watcher.tree_replaced(before)
 
     def advance(self, chain: Chain) -> None:
         """Stand on a chain that reads the same: the old one frozen, with a new layer on it."""
@@ -122,6 +130,28 @@ class TreeBase:
             raise ReadOnly("this tree is read-only")
         self._ground.admit(data_bytes)
 
+    # --- watchers -----------------------------------------------------------------------------
+
+    def watch(self, watcher: Watcher) -> None:
+        """Have a watcher hear of all changes from now on."""
+        self._watchers = (*self._watchers, watcher)
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """Undo `watch`."""
+        self._watchers = tuple(one for one in self._watchers if one is not watcher)
+
+    def _tell_inode(self, ino: int) -> None:
+        for watcher in self._watchers:
+            watcher.inode_changed(ino)
+
+    def _tell_data(self, ino: int, start: int, stop: int) -> None:
+        for watcher in self._watchers:
+            watcher.data_changed(ino, start, stop)
+
+    def _tell_entry(self, directory: int, name: bytes) -> None:
+        for watcher in self._watchers:
+            watcher.entry_changed(directory, name)
+
     # --- inodes -------------------------------------------------------------------------------
 
     def getattr(self, ino: int) -> Inode:
@@ -137,6 +167,8 @@ class TreeBase:
     def _put(self, inode: Inode) -> Inode:
         self._mem.put_inode(inode)
         self._inodes.put(inode.ino, inode)
+        if self._watchers:
+            self._tell_inode(inode.ino)
         return inode
 
     def _forget(self, inode: Inode) -> None:
@@ -146,6 +178,8 @@ class TreeBase:
         self._inodes.drop(ino)
         self._used_bytes -= inode.used
         self._inode_count -= 1
+        if self._watchers:
+            self._tell_inode(ino)
 
     def _directory(self, who: Caller, ino: int, mask: int) -> Inode:
         """The directory of a number. Raises NotDirectory, AccessDenied."""
@@ -274,6 +308,8 @@ class TreeBase:
         value = records.encode_dirent(ino, type_bits, name, spot.overflow)
         mem.put_row(spot.prefix, spot.rest, value)
         self._entries.put((parent, name), Entry(spot.slot, ino, type_bits))
+        if self._watchers:
+            self._tell_entry(parent, name)
 
     def _set_entry(self, parent: int, name: bytes, slot: int, ino: int, type_bits: int) -> None:
         """Lead an existing entry to another inode."""
@@ -282,12 +318,16 @@ class TreeBase:
         overflow = old is not None and old[8] & records.OVERFLOW != 0
         self._mem.put_row(prefix, rest, records.encode_dirent(ino, type_bits, name, overflow))
         self._entries.put((parent, name), Entry(slot, ino, type_bits))
+        if self._watchers:
+            self._tell_entry(parent, name)
 
     def _remove_entry(self, parent: int, name: bytes, slot: int) -> None:
         """Remove an entry. A first slot stays as a mark while others of its hash follow it."""
         prefix, rest = keys.prefix(parent, keys.DIRENT), keys.pack_u64(slot)
         mem = self._mem
         self._entries.put((parent, name), ABSENT)
+        if self._watchers:
+            self._tell_entry(parent, name)
         first = slot & ~keys.SLOT_TAIL_MASK
         if slot != first:
             mem.put_row(prefix, rest, None)

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 BLOCK_BYTES_DEFAULT = 128 * 1024
 PAGE_BYTES = 4096
+# What the doors show as the size of a directory, which has no blocks of data.
+DIRECTORY_BYTES = 4096
 NAME_BYTES_MAX = 255
 SYMLINK_BYTES_MAX = 4095
 XATTR_NAME_BYTES_MAX = 255

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from scripts.benchmarks.areas import AREAS
-from scripts.benchmarks.nfs_load import Compared, Report, rows_of
+from scripts.benchmarks.compared import Compared, Report, sources
+from scripts.benchmarks.nfs_load import rows_of
 from scripts.benchmarks.readme import as_readme, put_in
 from scripts.benchmarks.rows import Row, Target, as_json, as_table, make_row
 from scripts.benchmarks.store_history import edit
@@ -112,14 +113,15 @@ def test_the_readme_has_a_figure_and_its_cpu_in_one_line(tmp_path: Path) -> None
         put_in(readme, "store", rows, "One run.")
 
 
-CLIENT = Path(__file__).parent.parent / "scripts" / "benchmarks" / "nfsload"
+def strictly_build(name: str, program: Path) -> None:
+    flags = ["-O2", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-pthread"]
+    subprocess.run(["gcc", *flags, "-o", program, *sources(name)], check=True)
 
 
 @pytest.fixture(scope="module")
 def nfsload(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = tmp_path_factory.mktemp("client") / "nfsload"
-    flags = ["-O2", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
-    subprocess.run(["gcc", *flags, "-o", program, *sorted(CLIENT.glob("*.c"))], check=True)
+    strictly_build("nfsload", program)
     return program
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from scripts.benchmarks.bench import Bench
-from scripts.benchmarks.nfs_load import build_client
-from scripts.benchmarks.nfs_servers import ASYNC, SYNC, Gateway, Share
+from scripts.benchmarks.compared import build
+from scripts.benchmarks.nfs_servers import ASYNC, SYNC, Exporting, Share
 from scripts.benchmarks.rows import Row
 from tests.test_bench import run
 
@@ -23,7 +23,7 @@ BLOCKS = ["--size=256k", "--block=64k"]
 class Client:
     """The compiled client and the gateway that it loads."""
 
-    def __init__(self, program: Path, gateway: Gateway) -> None:
+    def __init__(self, program: Path, gateway: Exporting) -> None:
         self.program, self.gateway = program, gateway
 
     def start(self, *words: str, share: Share | None = None) -> subprocess.CompletedProcess[str]:
@@ -48,7 +48,7 @@ class Client:
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     with Bench(tmp_path_factory.mktemp("bench"), quick=True) as bench:
-        yield Client(build_client(bench.path("nfsload")), Gateway(bench))
+        yield Client(build("nfsload", bench.path("nfsload")), Exporting(bench))
 
 
 @pytest.mark.parametrize("operation", ["null", "getattr", "lookup", "access"])

@@ -11,7 +11,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 EXPECTED = os.environ.get("FSGW_EXPECT_COMPILED") == "1"
-HOT = ("nfs.dispatch", "nfs.nfs3_names", "nfs.record", "store.names", "store.content")
+HOT = (
+    "fuse.session",
+    "nfs.dispatch",
+    "nfs.nfs3_names",
+    "nfs.record",
+    "store.names",
+    "store.content",
+)
 
 
 @pytest.mark.skipif(not EXPECTED, reason="runs where the compiled packages are installed")
@@ -24,12 +31,12 @@ def test_the_hot_modules_are_compiled(name: str) -> None:
 
 @pytest.mark.skipif(EXPECTED, reason="there is no source tree here")
 def test_no_compiled_module_hides_its_source() -> None:
-    packages = ("fsgw", "nfs", "store")
+    packages = ("fsgw", "fuse", "nfs", "store")
     assert [path for name in packages for path in (ROOT / name).rglob("*.so")] == []
 
 
 @pytest.mark.skipif(EXPECTED, reason="there is no source tree here")
 def test_what_is_compiled_exists() -> None:
-    listed = re.findall(r'"((?:nfs|store)/[a-z0-9_]+[.]py)"', (ROOT / "setup.py").read_text())
+    listed = re.findall(r'"((?:fuse|nfs|store)/[a-z0-9_]+[.]py)"', (ROOT / "setup.py").read_text())
     assert set(listed) >= {name.replace(".", "/") + ".py" for name in HOT}
     assert [path for path in listed if not (ROOT / path).is_file()] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 import click
@@ -38,8 +39,8 @@ def list_branches(session: Session, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def create(session: Session, name: str, as_json: bool) -> None:
-    """Create the empty branch NAME."""
-    made = session.call("branches.create", name=name)
+    """Create the empty branch NAME, its root directory yours."""
+    made = session.call("branches.create", name=name, uid=os.getuid(), gid=os.getgid())
     show_one(made, as_json, lambda row: f"created branch {row['name']}")
 
 

@@ -8,6 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from scripts.benchmarks.bench import Bench
+from scripts.benchmarks.fuse_data import cold_read as fuse_cold_read
+from scripts.benchmarks.fuse_data import sequential_read as fuse_read
+from scripts.benchmarks.fuse_data import sequential_write as fuse_write
+from scripts.benchmarks.fuse_fork import fork
+from scripts.benchmarks.fuse_mounts import Caches
+from scripts.benchmarks.fuse_names import names as fuse_names
+from scripts.benchmarks.fuse_work import work
 from scripts.benchmarks.nfs_calls import calls, readdirplus
 from scripts.benchmarks.nfs_data import (
     cold_read,
@@ -56,5 +63,14 @@ AREAS: Mapping[str, Mapping[str, Measure]] = {
         "small-files": small_files,
         "readdirplus": readdirplus,
         "vm": vm,
+    },
+    "fuse": {
+        "names": fuse_names(Caches.ON),
+        "names-uncached": fuse_names(Caches.OFF),
+        "write": fuse_write,
+        "read": fuse_read,
+        "read-cold": fuse_cold_read,
+        "work": work,
+        "fork": fork,
     },
 }

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from scripts.benchmarks.bench import Bench
+from scripts.benchmarks.compared import FASTER, NO_DEARER, NO_SLOWER, Compared, run_s
 from scripts.benchmarks.nfs_load import (
-    FASTER,
     IN_FLIGHT,
-    NO_DEARER,
-    NO_SLOWER,
-    Compared,
     compare_calls,
     make_servers,
     rows_of,
-    run_s,
 )
 from scripts.benchmarks.nfs_servers import SYNC
 from scripts.benchmarks.rows import Row, Target, make_row

@@ -10,17 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from scripts.benchmarks.bench import MIB, Bench, size_name
+from scripts.benchmarks.compared import NO_DEARER, NO_SLOWER, Report, compare, run_s
 from scripts.benchmarks.disk import drop_cache
 from scripts.benchmarks.nfs_load import (
     IN_FLIGHT,
-    NO_DEARER,
-    NO_SLOWER,
-    Report,
-    compare,
     compare_calls,
     make_servers,
     rows_of,
-    run_s,
 )
 from scripts.benchmarks.nfs_servers import SYNC, Share
 from scripts.benchmarks.rows import Row

@@ -10,15 +10,12 @@ import itertools
 from collections.abc import Callable, Iterator
 
 from scripts.benchmarks.bench import Bench
+from scripts.benchmarks.compared import FASTER, NO_SLOWER, Report, run_s
 from scripts.benchmarks.nfs_load import (
-    FASTER,
     IN_FLIGHT,
-    NO_SLOWER,
-    Report,
     compare_on_shares,
     make_servers,
     rows_of,
-    run_s,
 )
 from scripts.benchmarks.nfs_servers import SYNC, Share
 from scripts.benchmarks.rows import Row

@@ -7,31 +7,20 @@ of the connection is no concern of this module.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import shutil
 import socket
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from scripts.benchmarks.bench import Bench
+from scripts.benchmarks.gateway import Gateway
+from scripts.benchmarks.processes import end, spawn, until_ready
 
 SYNC, ASYNC = "sync", "async"
 
-# Our server as users get it: compiled, where scripts/bench has made that ready.
-PYTHON = os.environ.get("FSGW_BENCH_PYTHON", sys.executable)
-
-# Without that: the modules that this process has.
-_PLAIN = {"PYTHONPATH": os.pathsep.join(sys.path)}
-
 _LOOPBACK = "127.0.0.1"
 _PORTMAP_PORT = 111
-_START_S, _STOP_S, _POLL_S = 60.0, 60.0, 0.02
 
 _EXPORTS = """\
 [[export]]
@@ -64,78 +53,19 @@ class Share(NamedTuple):
     pid: int
 
 
-class Gateway:
-    """`fsgw serve` on a store of its own with one branch exported sync and one async.
-
-    With `bench.profile` it runs under cProfile, which writes that file when the server stops.
-    """
+class Exporting(Gateway):
+    """A gateway with one branch exported sync and one async."""
 
     def __init__(self, bench: Bench) -> None:
-        self.store = bench.path("gateway-store")
-        self._bench = bench
-        # The path of a socket is short (unix(7)), that of the store may be long.
-        runtime = tempfile.TemporaryDirectory(prefix="fsgw-bench-")
-        self._runtime = Path(bench.resources.enter_context(runtime))
-        self._process: subprocess.Popen[bytes] | None = None
-        self._port = 0
-        self.command("init")
-        for branch in (SYNC, ASYNC):
-            self.command("branch", "create", branch)
-        entries = [
-            _EXPORTS.format(branch=name, sync=str(name == SYNC).lower()) for name in (SYNC, ASYNC)
+        branches = (SYNC, ASYNC)
+        exports = [
+            _EXPORTS.format(branch=name, sync=str(name == SYNC).lower()) for name in branches
         ]
-        (self.store / "exports.toml").write_text("\n".join(entries))
-        self._start()
-        bench.resources.callback(self._stop)
-
-    def command(self, *words: str) -> None:
-        """Run `fsgw --store STORE WORDS...`."""
-        subprocess.run([*self._program(), *words], check=True, stdout=subprocess.DEVNULL)
+        super().__init__(bench, branches, "\n".join(exports))
 
     def share(self, branch: str) -> Share:
         """SYNC or ASYNC, as it is reached now."""
-        assert self._process is not None
-        return Share(self._port, self._port, f"/{branch}", self._process.pid)
-
-    @contextlib.contextmanager
-    def stopped(self) -> Iterator[Path]:
-        """The store, with no process that has it open; afterwards the gateway runs again."""
-        self._stop()
-        yield self.store
-        self._start()
-
-    def _program(self, *wrapper: str) -> list[str]:
-        python = sys.executable if wrapper else PYTHON  # a profiler sees plain Python alone
-        return [python, "-P", *wrapper, "-m", "fsgw", "--store", str(self.store)]
-
-    def _start(self) -> None:
-        profile = self._bench.profile
-        wrapper = ["-m", "cProfile", "-o", str(profile)] if profile else []
-        log = self._bench.path("gateway.log")
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [
-                    *self._program(*wrapper),
-                    *("serve", "--port", "0", "--portmap", "off", "--log-format", "json"),
-                    *("--admin-socket", str(self._runtime / "gateway.sock")),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env={**os.environ, **(_PLAIN if sys.executable == PYTHON else {})},
-            )
-        for _ in _until_ready(self._process, log):
-            for line in log.read_text().splitlines():
-                with contextlib.suppress(ValueError):
-                    event = json.loads(line)
-                    if event.get("event") == "ready":
-                        self._port = int(event["nfs_port"])
-                        return
-
-    def _stop(self) -> None:
-        if self._process is not None:
-            _end(self._process)
-            self._process = None
+        return Share(self.port, self.port, f"/{branch}", self.pid)
 
 
 class Ganesha:
@@ -163,9 +93,9 @@ class Ganesha:
             )
         )
         options = ["-f", settings, "-L", log, "-p", bench.path("ganesha.pid"), "-N", "EVENT"]
-        self._process = _spawn("ganesha.nfsd", "-F", *map(str, options))
-        bench.resources.callback(_end, self._process)
-        for _ in _until_ready(self._process, log):
+        self._process = spawn("ganesha.nfsd", "-F", *map(str, options))
+        bench.resources.callback(end, self._process)
+        for _ in until_ready(self._process, log):
             if all(map(_answers, self._ports)):
                 return
 
@@ -174,40 +104,12 @@ class Ganesha:
         return Share(self._ports[0], self._ports[1], str(self.root), self._process.pid)
 
 
-def _spawn(program: str, *arguments: str) -> subprocess.Popen[bytes]:
-    found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-    if found is None:
-        raise SystemExit(f"bench: {program} is not installed; scripts/bench installs it")
-    quiet = subprocess.DEVNULL
-    return subprocess.Popen([found, *arguments], stdin=quiet, stdout=quiet, stderr=quiet)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(_STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _until_ready(process: subprocess.Popen[bytes], log: Path) -> Iterator[None]:
-    """Comes round again and again while the process runs and has time left to get ready."""
-    deadline = time.monotonic() + _START_S
-    while process.poll() is None and time.monotonic() < deadline:
-        yield
-        time.sleep(_POLL_S)
-    words = process.args if isinstance(process.args, Sequence) else [process.args]
-    text = log.read_text(errors="replace") if log.exists() else ""
-    raise RuntimeError(f"{' '.join(map(str, words))}: did not start\n{text[-2000:]}")
-
-
 def _ensure_rpcbind(bench: Bench) -> None:
     if _answers(_PORTMAP_PORT):
         return
-    process = _spawn("rpcbind", "-f")
-    bench.resources.callback(_end, process)
-    for _ in _until_ready(process, bench.path("rpcbind.log")):
+    process = spawn("rpcbind", "-f")
+    bench.resources.callback(end, process)
+    for _ in until_ready(process, bench.path("rpcbind.log")):
         if _answers(_PORTMAP_PORT):
             return
 

@@ -10,17 +10,16 @@ from __future__ import annotations
 import itertools
 import shutil
 import statistics
-import tarfile
 import time
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 from scripts.benchmarks.bench import Bench, Pair
+from scripts.benchmarks.compared import NEARLY
 from scripts.benchmarks.nfs_load import PEER, make_servers
 from scripts.benchmarks.nfs_servers import ASYNC, SYNC, Share
-from scripts.benchmarks.rows import Row, Target, make_row
-from scripts.benchmarks.store_history import copy_library
+from scripts.benchmarks.rows import Row, make_row
+from scripts.benchmarks.source_trees import make_archive
 from tests.system.images import test_image
 from tests.system.vm import HOST, Vm
 
@@ -32,7 +31,6 @@ _STEPS = {
     "find": "find /mnt/$D -type f -size +0 | wc -l",
     "rm -r": "rm -r /mnt/$D",
 }
-_NEARLY = Target(">=", 0.8, of_ratio=True)
 
 _new_directory = map("tree-{}".format, itertools.count(1)).__next__
 
@@ -44,7 +42,7 @@ def vm(bench: Bench) -> Iterator[Row]:
         bench.say(f"vm: left out: no {', '.join(missing)}")
         return
     servers = bench.fixture(make_servers)
-    archive, files = _make_archive(bench)
+    archive, _, files = make_archive(bench)
     archive.rename(servers.peer.root / archive.name)
     with Vm(test_image(), append="quiet", memory_mib=_MEMORY_MIB) as guest:
         guest.wait_for_agent()
@@ -72,18 +70,8 @@ def vm(bench: Bench) -> Iterator[Row]:
                     pair.ours,
                     "files/s",
                     peer=(PEER, pair.peer),
-                    target=_NEARLY,
+                    target=NEARLY,
                 )
-
-
-def _make_archive(bench: Bench) -> tuple[Path, int]:
-    """An archive of a source tree, and how many files are in it."""
-    tree, archive = bench.path("stdlib"), bench.path("tree.tar")
-    copy_library(tree, whole=not bench.quick)
-    shutil.rmtree(tree / "test", ignore_errors=True)  # two thirds of it, and more of the same
-    with tarfile.open(archive, "w") as tar:
-        tar.add(tree, "tree")
-    return archive, sum(path.is_file() and path.stat().st_size > 0 for path in tree.rglob("*"))
 
 
 def _mount(guest: Vm, share: Share) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,17 +13,10 @@ from scripts.benchmarks.bench import MIB, Bench
 from scripts.benchmarks.disk import allocated_bytes
 from scripts.benchmarks.engine import BRANCH, new_store
 from scripts.benchmarks.rows import Row, Target, make_row
+from scripts.benchmarks.source_trees import copy_library, git
 from store.store import Store
 
 _EDITED_SHARE = 0.01
-_GIT_ENVIRONMENT = {
-    "GIT_CONFIG_GLOBAL": os.devnull,
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_AUTHOR_NAME": "bench",
-    "GIT_AUTHOR_EMAIL": "bench@example.org",
-    "GIT_COMMITTER_NAME": "bench",
-    "GIT_COMMITTER_EMAIL": "bench@example.org",
-}
 
 
 def history(bench: Bench) -> Iterator[Row]:
@@ -59,17 +50,6 @@ def history(bench: Bench) -> Iterator[Row]:
         peer=("git, after git gc", allocated_bytes(repository) / MIB),
         target=Target("<=", 2, of_ratio=True),
     )
-
-
-def copy_library(target: Path, *, whole: bool) -> None:
-    """Copy the standard library (of a quick run a part) without what is not Python's own."""
-    library = Path(os.__file__).parent
-    unwanted = shutil.ignore_patterns("__pycache__", "site-packages", "dist-packages", "*.pyc")
-    if whole:
-        shutil.copytree(library, target, symlinks=True, ignore=unwanted)
-        return
-    for package in ("asyncio", "email", "encodings", "json", "logging", "unittest"):
-        shutil.copytree(library / package, target / package, ignore=unwanted)
 
 
 def edit(files: list[Path], *, seed: str) -> None:
@@ -106,9 +86,4 @@ def _commit(repository: Path, tree: Path, version: str) -> float:
 
 
 def _git(repository: Path, tree: Path, *arguments: str) -> None:
-    subprocess.run(
-        ["git", f"--git-dir={repository}", f"--work-tree={tree}", *arguments],
-        check=True,
-        cwd=tree,
-        env={**os.environ, **_GIT_ENVIRONMENT},
-    )
+    git(tree, f"--git-dir={repository}", f"--work-tree={tree}", *arguments)

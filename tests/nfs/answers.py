@@ -19,7 +19,16 @@ PROC_UNAVAIL, GARBAGE_ARGS = 3, 4
 PATIENCE_S = 60
 
 
-class NeverWaiting:
+class NothingToTell:
+    """A gateway whose changes nobody keeps copies of."""
+
+    untold = 0
+
+    def when_told(self, then: Callable[[], None]) -> None:
+        then()
+
+
+class NeverWaiting(NothingToTell):
     """A gateway that nobody has to wait for."""
 
     def when_durable(self, then: Callable[..., None]) -> NoReturn:

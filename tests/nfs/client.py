@@ -6,6 +6,7 @@ It has no cache and no opinion: what real clients make of the answers is for the
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 from nfs import nfs3
@@ -66,44 +67,14 @@ def sattr(
     return sattr3(mode, uid, gid, size, atime, mtime)
 
 
-class Client:
-    """One user on one connection of a client."""
+class Calls(ABC):
+    """The procedures as one user calls them; how a call gets there is for a subclass to say."""
 
-    def __init__(
-        self,
-        gateway: Gateway,
-        uid: int = 0,
-        gid: int = 0,
-        groups: tuple[int, ...] = (),
-        *,
-        address: str = "10.0.0.1",
-        port: int = 700,
-    ) -> None:
-        self.gateway = gateway
-        self.credential = auth_sys(uid, gid, groups)
-        self._address = address
-        self.reconnect(port)
+    credential: bytes
 
-    def reconnect(self, port: int = 701) -> None:
-        """Go on over another connection."""
-        self._peer, self._run = Peer(self._address, port), self.gateway.run
-
-    @property
-    def peer(self) -> Peer:
-        """The connection; a gateway that started again has another one."""
-        if self._run != self.gateway.run:
-            self.reconnect(self._peer.port)
-        return self._peer
-
-    def send(self, message: bytes) -> list[bytes]:
-        """Send a call; the replies that it got, which are to grow by more if it has to wait."""
-        replies: list[bytes] = []
-
-        def sent(parts: list[Buffer]) -> None:
-            replies.append(b"".join(parts))
-
-        self.gateway.dispatcher.dispatch(memoryview(message), self.peer, sent)
-        return replies
+    @abstractmethod
+    def exchange(self, message: bytes) -> Reply | Refusal:
+        """Send a call and have its one reply."""
 
     def message(self, name: str, *arguments: Any, xid: int | None = None) -> bytes:
         """A call of the procedure with that name."""
@@ -117,23 +88,11 @@ class Client:
             credential=self.credential,
         )
 
-    def exchange(self, message: bytes) -> Reply | Refusal:
-        """Send a call and have its one reply."""
-        (reply,) = self.send(message)
-        answer = read_reply(reply)
-        assert reply[:4] == message[:4], "another call's xid"
-        return answer
-
     def call(self, name: str, *arguments: Any) -> Answer:
         """Call a procedure that must be answered at once."""
         return answered(name, self.exchange(self.message(name, *arguments)))
 
     # --- the procedures, by number ------------------------------------------------------------
-
-    def mount(self, path: bytes = b"/main") -> bytes:
-        """The handle that a mount of the path gives."""
-        exported, ino = self.gateway.realm.resolve(path, self.peer)
-        return self.gateway.door.handle(exported, ino)
 
     def getattr(self, file: bytes) -> Answer:
         return self.call("GETATTR", file)
@@ -266,6 +225,58 @@ class Client:
             if page.eof:
                 return names
             cookie = page.entries[-1].cookie
+
+
+class Client(Calls):
+    """One user on one connection of a client."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        uid: int = 0,
+        gid: int = 0,
+        groups: tuple[int, ...] = (),
+        *,
+        address: str = "10.0.0.1",
+        port: int = 700,
+    ) -> None:
+        self.gateway = gateway
+        self.credential = auth_sys(uid, gid, groups)
+        self._address = address
+        self.reconnect(port)
+
+    def reconnect(self, port: int = 701) -> None:
+        """Go on over another connection."""
+        self._peer, self._run = Peer(self._address, port), self.gateway.run
+
+    @property
+    def peer(self) -> Peer:
+        """The connection; a gateway that started again has another one."""
+        if self._run != self.gateway.run:
+            self.reconnect(self._peer.port)
+        return self._peer
+
+    def send(self, message: bytes) -> list[bytes]:
+        """Send a call; the replies that it got, which are to grow by more if it has to wait."""
+        replies: list[bytes] = []
+
+        def sent(parts: list[Buffer]) -> None:
+            replies.append(b"".join(parts))
+
+        self.gateway.dispatcher.dispatch(memoryview(message), self.peer, sent)
+        return replies
+
+    def exchange(self, message: bytes) -> Reply | Refusal:
+        """Send a call and have its one reply."""
+        (reply,) = self.send(message)
+        answer = read_reply(reply)
+        assert reply[:4] == message[:4], "another call's xid"
+        return answer
+
+    def mount(self, path: bytes = b"/main") -> bytes:
+        """The handle that a mount of the path gives."""
+        exported, ino = self.gateway.realm.resolve(path, self.peer)
+        return self.gateway.door.handle(exported, ino)
 
 
 def answered(name: str, reply: Reply | Refusal) -> Answer:

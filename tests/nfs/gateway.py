@@ -22,6 +22,7 @@ from nfs.export import Rule, Squash
 from nfs.handle import KEY_BYTES
 from store.errors import StoreError
 from store.store import Options, Store
+from tests.nfs.answers import NothingToTell
 
 KEY = bytes(range(KEY_BYTES))
 START_NS = 1_600_000_000 * 10**9
@@ -78,7 +79,7 @@ class FakeExports:
         return [address for name, address in self._rules if name == branch]
 
 
-class Flushing:
+class Flushing(NothingToTell):
     """What the committer does, on the spot."""
 
     def __init__(self, store: Store) -> None:

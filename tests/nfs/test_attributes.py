@@ -18,7 +18,7 @@ from nfs.nfs3_types import (
     wcc_attr,
     wcc_data_decoded,
 )
-from store.types import Change, Inode, SetAttr, SetTime
+from store.types import DIRECTORY_BYTES, Change, Inode, SetAttr, SetTime
 from tests.nfs.client import NOW, at, sattr
 
 SECOND = 10**9
@@ -90,8 +90,8 @@ def declared(inode: Inode, fsid: int) -> fattr3:
         inode.nlink,
         inode.uid,
         inode.gid,
-        attributes.DIRECTORY_BYTES if is_dir else inode.size,
-        attributes.DIRECTORY_BYTES if is_dir else inode.used,
+        DIRECTORY_BYTES if is_dir else inode.size,
+        DIRECTORY_BYTES if is_dir else inode.used,
         specdata3(inode.rdev_major, inode.rdev_minor),
         fsid,
         inode.ino,

@@ -16,6 +16,7 @@ from nfs.rpc import BadMessage
 from nfs.xdr import Buffer, uint32
 from store.errors import NoSpace, StoreError
 from store.types import Caller
+from tests.nfs.answers import NothingToTell
 from tests.nfs.messages import Refusal, Reply, auth_sys, call_message, read_reply, words
 
 PROGRAM = 200_000
@@ -35,7 +36,7 @@ class Work(NamedTuple):
     then: Callable[[], None]
 
 
-class Held:
+class Held(NothingToTell):
     """A gateway that does nothing until it is told to."""
 
     def __init__(self) -> None:

@@ -21,16 +21,31 @@ NFS_OPEN = (
 NFS_EXCLUSIVE = (
     "an exclusive create sets the mode by a second call, as chmod does, and the ctime with it"
 )
+TIMES_END = "a time is a signed 64-bit count of nanoseconds: it ends in 2262, and later is EINVAL"
+KERNEL_CLOCK = "the kernel that writes back takes times from its own clock, a tick late at the most"
+KERNEL_HOLES = (
+    "the kernel that writes back asks where data is without writing first: so nothing is told it"
+)
 
 DIFFERENCES: dict[tuple[str, str], str] = {
-    (
-        "tree",
-        "times.a_time_comes_back_as_set[2400]",
-    ): "a time is a signed 64-bit count of nanoseconds: it ends in 2262, and later is EINVAL",
+    ("tree", "times.a_time_comes_back_as_set[2400]"): TIMES_END,
     (
         "tree",
         "xattrs.a_name_needs_a_known_name_space[system]",
     ): "the tree keeps any attribute in `system.`; which of them there are is the doors' matter",
+    ("fuse", "times.a_time_comes_back_as_set[2400]"): TIMES_END,
+    ("fuse-writeback", "times.a_time_comes_back_as_set[2400]"): TIMES_END,
+    ("fuse-writeback", "times.now_is_the_clock_of_the_file_system"): KERNEL_CLOCK,
+    **{
+        ("fuse-writeback", f"sparse.{pattern}"): KERNEL_HOLES
+        for pattern in (
+            "a_byte_far_out*",
+            "a_cut_makes_a_hole_of_what_grows_back",
+            "outside_what_seek_calls_data_all_is_zero",
+            "seek_finds_data_and_holes",
+            "seek_in_a_file_that_is_all_hole",
+        )
+    },
     ("ext4", "sparse.*[16 TiB]"): EXT4_SIZE,
     ("ext4", "sparse.*[1 PiB]"): EXT4_SIZE,
     ("ext4", "sparse.*[8 EiB*"): EXT4_SIZE,

@@ -23,44 +23,13 @@ from store.store import Store  # noqa: E402
 from tests.posix import suite  # noqa: E402
 from tests.posix.differences import DIFFERENCES, difference  # noqa: E402
 from tests.posix.errornames import ERROR_NAMES, NOT_FROM_A_TREE  # noqa: E402
-from tests.posix.fs import Fs, FsError  # noqa: E402
 from tests.posix.osfs import OsFs  # noqa: E402
+from tests.posix.running import CASES, run, run_all  # noqa: E402
 from tests.posix.treefs import TreeFs, no_hook  # noqa: E402
 
-CASES = suite.load()
-NUMBERS = {name: str(number) for number, name in enumerate(CASES)}
 PEERS = {"ext4": "/var/tmp", "tmpfs": "/dev/shm"}
 # Changes from one to the next: odd, so that they fall anywhere in a case.
 FLUSH_EVERY, SNAPSHOT_EVERY, SETTLE_EVERY = 31, 61, 307
-
-
-def run(root: Fs, driver: str, name: str) -> str | None:
-    """Run one case in a directory of its own; where a difference is known, it has to show.
-
-    Returns the reason of the difference, None where there is none.
-    """
-    reason = difference(driver, name)
-    root.mkdir(NUMBERS[name], 0o777)
-    try:
-        CASES[name](root.at(NUMBERS[name]))
-    except (AssertionError, FsError):
-        if reason is None:
-            raise
-        return reason
-    assert reason is None, f"{name} holds on {driver}; its row of DIFFERENCES has to go"
-    return None
-
-
-def run_all(root: Fs, driver: str, module: str) -> None:
-    """Run all cases of one module of the suite, then say which of them failed."""
-    failures = []
-    for name in CASES:
-        if name.startswith(f"{module}."):
-            try:
-                run(root, driver, name)
-            except (AssertionError, FsError) as error:
-                failures.append(f"{name}: {error}")
-    assert not failures, "\n".join(failures)
 
 
 # --- the tree interface -----------------------------------------------------------------------
@@ -180,5 +149,5 @@ def test_posix_local(local_fs: tuple[str, OsFs], module: str) -> None:
 def test_the_suite_is_large_and_its_differences_are_of_it() -> None:
     assert len(CASES) >= 300
     for driver, pattern in DIFFERENCES:
-        assert driver in {"tree", "fuse", "nfs", *PEERS}
+        assert driver in {"tree", "fuse", "fuse-writeback", "nfs", *PEERS}
         assert any(difference(driver, name) for name in CASES), pattern

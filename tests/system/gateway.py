@@ -107,6 +107,12 @@ class Gateway:
         self.port = int(self.ready["nfs_port"])
         return self
 
+    @property
+    def pid(self) -> int:
+        """The process that serves."""
+        assert self._process is not None
+        return self._process.pid
+
     def _ended(self) -> int:
         process, self._process = self._process, None
         assert process is not None and process.stdout is not None and self.log is not None

@@ -1,7 +1,5 @@
-/* Files and directories to work on, and the pattern by which their data can be checked. */
+/* Files and directories to work on. */
 #include "nfsload.h"
-
-enum { PAGE_WORDS = PAGE_BYTES / 8 };
 
 bool look_up(const struct handle *parent, const char *name, struct file *found)
 {
@@ -64,55 +62,5 @@ void open_files(void)
             if (!look_up(&directory, files[n].name, &files[n]))
                 die("%s is not there after its creation", files[n].name);
         }
-    }
-}
-
-uint64_t mix(uint64_t word)
-{
-    word = (word ^ (word >> 30)) * 0xbf58476d1ce4e5b9u;
-    word = (word ^ (word >> 27)) * 0x94d049bb133111ebu;
-    return word ^ (word >> 31);
-}
-
-static uint64_t stamp_of(uint32_t generation)
-{
-    return (uint64_t)0x6e66736c << 32 | generation;
-}
-
-/* A page's first word is its stamp; the others follow from the stamp and their place. */
-static uint64_t word_of(uint64_t stamp, uint64_t place)
-{
-    return mix(stamp + place * 0x9e3779b97f4a7c15u);
-}
-
-void fill_block(uint8_t *at, uint64_t offset, uint64_t length)
-{
-    uint64_t stamp = stamp_of(options.generation);
-    for (uint64_t page = 0; page < length; page += PAGE_BYTES, at += PAGE_BYTES) {
-        uint64_t place = (offset + page) / 8;
-        memcpy(at, &stamp, sizeof stamp);
-        for (unsigned n = 1; n < PAGE_WORDS; n++) {
-            uint64_t word = word_of(stamp, place + n);
-            memcpy(at + n * 8, &word, sizeof word);
-        }
-    }
-}
-
-void check_block(const uint8_t *at, uint64_t offset, uint64_t length)
-{
-    for (uint64_t page = 0; page < length; page += PAGE_BYTES, at += PAGE_BYTES) {
-        uint64_t place = (offset + page) / 8, stamp, wrong = 0;
-        memcpy(&stamp, at, sizeof stamp);
-        if (stamp >> 32 != stamp_of(0) >> 32)
-            die("offset %" PRIu64 ": this is not what was written", offset + page);
-        if (options.expected && stamp != stamp_of(options.expected))
-            die("offset %" PRIu64 ": an older generation", offset + page);
-        for (unsigned n = 1; n < PAGE_WORDS; n++) {
-            uint64_t word;
-            memcpy(&word, at + n * 8, sizeof word);
-            wrong |= word ^ word_of(stamp, place + n);
-        }
-        if (wrong)
-            die("offset %" PRIu64 ": damaged data", offset + page);
     }
 }

@@ -6,17 +6,15 @@
  * attributes and handles are compared with those seen before the clock started. A wrong answer
  * ends the program with exit code 1 and a sentence on standard error.
  *
- * Build: gcc -O2 -o nfsload *.c
+ * Build: gcc -O2 with every .c of this directory and of ../load.
  */
 #include "nfsload.h"
 
-#include <errno.h>
 #include <getopt.h>
-#include <stdarg.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
+
+const char program_name[] = "nfsload";
 
 struct options options = {
     .host = "127.0.0.1", .export = "/main", .directory = "nfsload", .prefix = "f", .file = "data",
@@ -34,63 +32,7 @@ static uint64_t issued, outstanding, calls, jukebox, deadline_ns;
 static uint32_t *latencies_us;
 static size_t latencies_capacity;
 
-void die(const char *format, ...)
-{
-    va_list arguments;
-    fputs("nfsload: ", stderr);
-    if (operation)
-        fprintf(stderr, "%s: ", operation->name);
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
-    exit(1);
-}
-
-void *allocate(size_t count, size_t size)
-{
-    void *memory = calloc(count, size);
-    if (!memory)
-        die("no memory");
-    return memory;
-}
-
-uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* --- the run ----------------------------------------------------------------------------- */
-
-/* CPU seconds, user and system, of all threads of the servers so far. */
-static double servers_cpu_s(void)
-{
-    double total = 0;
-    for (int n = 0; n < options.servers_count; n++) {
-        char path[64], line[1024];
-        unsigned long user, system;
-        snprintf(path, sizeof path, "/proc/%d/stat", options.servers[n]);
-        FILE *file = fopen(path, "r");
-        if (!file || !fgets(line, sizeof line, file))
-            die("no process %d", options.servers[n]);
-        fclose(file);
-        if (sscanf(strrchr(line, ')'), ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
-                   &user, &system) != 2)
-            die("%s is not understood", path);
-        total += (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
-    }
-    return total;
-}
-
-static double own_cpu_s(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-}
 
 static void count_call(uint64_t started_ns, uint64_t ended_ns)
 {
@@ -233,7 +175,7 @@ static void report(double elapsed_s, double client_cpu_s, double server_cpu_s)
     printf("\"entries_per_s\": %.1f, \"p50_us\": %u, \"p99_us\": %u, \"jukebox\": %" PRIu64 ", ",
            (double)entries / elapsed_s, percentile_us(50), percentile_us(99), jukebox);
     printf("\"client_cpu_s\": %.3f, \"server_cpu_s\": ", client_cpu_s);
-    if (options.servers_count)
+    if (servers_count())
         printf("%.3f, \"server_cpu_ms_per_call\": %.4f}\n", server_cpu_s,
                calls ? server_cpu_s * 1000 / (double)calls : 0);
     else
@@ -275,17 +217,6 @@ static void help(void)
     for (unsigned n = 0; n < operations_count; n++)
         printf("  %-18s %s\n", operations[n].name, operations[n].help);
     exit(0);
-}
-
-static uint64_t number(const char *text)
-{
-    char *end;
-    uint64_t value = strtoull(text, &end, 10);
-    static const char units[] = "kmg";
-    const char *unit = *end ? strchr(units, *end | 0x20) : NULL;
-    if (end == text || (*end && (!unit || end[1])))
-        die("not a number: %s", text);
-    return unit ? value << (10 * (unit - units + 1)) : value;
 }
 
 enum flag {
@@ -331,11 +262,7 @@ static void set_option(enum flag flag, const char *text)
     case GENERATION: options.generation = (unsigned)number(text); break;
     case EXPECT: options.expected = (unsigned)number(text); break;
     case BYTES: options.bytes = (unsigned)number(text); break;
-    case SERVER_PID:
-        if (options.servers_count == SERVERS_MAX)
-            die("at most %d servers", SERVERS_MAX);
-        options.servers[options.servers_count++] = (int)number(text);
-        break;
+    case SERVER_PID: watch_server((int)number(text)); break;
     case HELP: help();
     }
 }
@@ -351,6 +278,7 @@ static void parse(int count, char **words)
     for (unsigned n = 0; n < operations_count && optind == count - 1; n++)
         if (!strcmp(words[optind], operations[n].name))
             operation = &operations[n];
+    doing = operation ? operation->name : NULL;
     if (!operation || !options.port)
         die("one operation and --port are needed; see --help");
     bool walks = !strcmp(operation->name, "readdirplus");
@@ -369,7 +297,7 @@ static void parse(int count, char **words)
     if (options.bytes % PAGE_BYTES)
         die("--bytes: whole pages of %d", PAGE_BYTES);
     if (!options.generation)
-        options.generation = (uint32_t)(mix((uint64_t)time(NULL) << 20 ^ now_ns()) | 1);
+        options.generation = new_generation();
     count_max = options.count ? options.count : UINT64_MAX;
 }
 

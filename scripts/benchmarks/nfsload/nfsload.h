@@ -1,19 +1,12 @@
 /* nfsload: what its parts share. See nfsload.c for what the program is.
  *
- * wire.c puts calls on the wire and takes answers off it; files.c makes files and knows what is in
- * them; operations.c holds the loads themselves; nfsload.c runs one and reports.
+ * wire.c puts calls on the wire and takes answers off it; files.c makes files; operations.c
+ * holds the loads themselves; nfsload.c runs one and reports.
  */
 #ifndef NFSLOAD_H
 #define NFSLOAD_H
 
-#define _GNU_SOURCE
-#include <inttypes.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "../load/common.h"
 
 enum { MOUNT_PROGRAM = 100005, NFS_PROGRAM = 100003, VERSION = 3 };
 enum { MNT = 1 };
@@ -27,8 +20,7 @@ enum { UNCHECKED = 0, GUARDED = 1 };
 enum { ACCESS_READ = 1, ACCESS_ALL = 0x3f };
 enum { FATTR3_BYTES = 84, WCC_ATTR_BYTES = 24, HANDLE_BYTES_MAX = 64, VERIFIER_BYTES = 8 };
 
-enum { KIB = 1 << 10, MIB = 1 << 20, PAGE_BYTES = 4096, HEADER_BYTES_MAX = 4096 };
-enum { INFLIGHT_MAX = 4096, SERVERS_MAX = 8, ANSWER_S_MAX = 60 };
+enum { HEADER_BYTES_MAX = 4096, INFLIGHT_MAX = 4096, ANSWER_S_MAX = 60 };
 
 struct handle { uint32_t length; uint8_t bytes[HANDLE_BYTES_MAX]; };
 struct view { const uint8_t *at, *end; };
@@ -73,7 +65,6 @@ struct options {
     uint64_t count, size_bytes, block_bytes;
     double seconds;
     bool random, stable, in_place;
-    int servers[SERVERS_MAX], servers_count;
 };
 
 extern struct options options;
@@ -84,11 +75,6 @@ extern struct slot *slots;
 extern struct file *files; /* the working set, or the one big file */
 extern struct handle root, directory;
 extern uint64_t bytes, entries, count_max;
-
-/* nfsload.c */
-__attribute__((noreturn, format(printf, 1, 2))) void die(const char *format, ...);
-void *allocate(size_t count, size_t size);
-uint64_t now_ns(void);
 
 /* wire.c: XDR (RFC 4506) */
 void put32(struct slot *slot, uint32_t value);
@@ -129,8 +115,5 @@ void create_file(const struct handle *parent, const char *name, bool truncate);
 void open_directory(void);
 void open_files(void);
 void name_of(char *name, const char *prefix, uint64_t number);
-uint64_t mix(uint64_t word);
-void fill_block(uint8_t *at, uint64_t offset, uint64_t length);
-void check_block(const uint8_t *at, uint64_t offset, uint64_t length);
 
 #endif

@@ -96,7 +96,7 @@ static bool answer_read(struct slot *slot, struct view *view)
     get32(view); /* eof */
     if (count != options.block_bytes || get32(view) != count)
         die("a read of %u bytes", count);
-    check_block(get_fixed(view, count), offset_of(slot), count);
+    check_block(get_fixed(view, count), offset_of(slot), count, options.expected);
     bytes += count;
     return true;
 }
@@ -112,7 +112,7 @@ static void put_write(struct slot *slot, const struct handle *handle, uint64_t o
     begin(slot, WRITE), put_handle(slot, handle);
     put64(slot, offset), put32(slot, (uint32_t)length), put32(slot, stable);
     put32(slot, (uint32_t)length);
-    fill_block(slot->buffer + slot->length, offset, length);
+    fill_block(slot->buffer + slot->length, offset, length, options.generation);
     slot->length += length;
 }
 

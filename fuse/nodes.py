@@ -1,0 +1,117 @@
+"""The nodes that the kernel knows: by which numbers, and how often it has looked each up.
+
+A node of the main volume has its inode's number, except for the root, which is always 1. Nodes of
+other volumes have numbers that no inode has. Every reply with an entry counts as one lookup, and
+the kernel gives them back with FORGET. As long as it knows a node of the main volume, the inode is
+held: so an open file lives on when its last name goes, whoever took that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from fuse.protocol import ROOT_ID
+from fuse.volumes import Volume
+from store import snapdir
+from store.errors import Stale
+
+# Inode numbers are below this.
+_OTHERS = 1 << 53
+
+
+class Nodes:
+    """The nodes of one mount."""
+
+    def __init__(self, main: Volume, root: int, idle: Callable[[Volume], None]) -> None:
+        """`root` is the inode number of the mount's root. `idle` is called for a volume, not the
+        main one, of which the kernel knows no node any more."""
+        self.main = main
+        self.root = root
+        # The directory of snapshots, where there is one.
+        self.snapshots: Volume | None = None
+        self._idle = idle
+        self._counts: dict[int, int] = {}
+        self._places: dict[int, tuple[Volume, int]] = {}
+        self._numbers: dict[tuple[Volume, int], int] = {}
+        self._next = _OTHERS
+
+    def find(self, nodeid: int) -> tuple[Volume, int]:
+        """The volume and inode number of a node. Raises Stale for one the kernel cannot know."""
+        if nodeid == ROOT_ID:
+            return self.main, self.root
+        if nodeid < _OTHERS:
+            if nodeid == snapdir.INO and self.snapshots is not None:
+                return self.snapshots, nodeid
+            return self.main, nodeid
+        place = self._places.get(nodeid)
+        if place is None:
+            raise Stale(f"no node {nodeid}")
+        return place
+
+    def remember(self, volume: Volume, ino: int) -> int:
+        """Count one more lookup of an inode; its node."""
+        counts = self._counts
+        if volume is self.main:
+            nodeid = ino
+            if ino == self.root:
+                return ROOT_ID
+        elif volume is self.snapshots:
+            nodeid = snapdir.INO
+        else:
+            nodeid = self._number(volume, ino)
+        count = counts.get(nodeid)
+        if count is None:
+            counts[nodeid] = 1
+            volume.users += 1
+            if volume is self.main:
+                volume.tree.hold(ino)  # type: ignore[union-attr]  # the main one is a Tree
+        else:
+            counts[nodeid] = count + 1
+        return nodeid
+
+    def _number(self, volume: Volume, ino: int) -> int:
+        """The node of an inode in a snapshot."""
+        nodeid = self._numbers.get((volume, ino))
+        if nodeid is None:
+            nodeid, self._next = self._next, self._next + 1
+            self._numbers[volume, ino] = nodeid
+            self._places[nodeid] = volume, ino
+        return nodeid
+
+    def forget(self, nodeid: int, lookups: int) -> None:
+        """Give back lookups; the last one lets the node go."""
+        left = self._counts.get(nodeid, 0) - lookups
+        if left > 0:
+            self._counts[nodeid] = left
+            return
+        if self._counts.pop(nodeid, None) is None:
+            return
+        volume, ino = self.find(nodeid)
+        volume.users -= 1
+        if volume is self.main:
+            volume.tree.release(ino)  # type: ignore[union-attr]
+            return
+        if nodeid >= _OTHERS:
+            del self._places[nodeid], self._numbers[volume, ino]
+        if not volume.users:
+            self._idle(volume)
+
+    def forget_all(self) -> None:
+        """The mount has ended: let every node go."""
+        for nodeid in list(self._counts):
+            self.forget(nodeid, self._counts[nodeid])
+
+    # --- for those who tell the kernel of changes --------------------------------------------
+
+    def known(self, ino: int) -> int:
+        """The node of an inode of the main volume; 0 where the kernel does not know it."""
+        if ino == self.root:
+            return ROOT_ID
+        return ino if ino in self._counts else 0
+
+    def known_inodes(self) -> Iterable[int]:
+        """All inodes of the main volume that the kernel knows now."""
+        return [self.root, *(n for n in self._counts if n < _OTHERS and n != snapdir.INO)]
+
+    def __len__(self) -> int:
+        return len(self._counts)

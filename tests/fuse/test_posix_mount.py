@@ -1,0 +1,68 @@
+"""The POSIX suite on real mounts, with what the kernel keeps, with nothing kept, and writing back.
+
+Needs root, for its callers are users of all kinds. A setting has its own driver name where it has
+differences of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+pytest.register_assert_rewrite("tests.posix")
+
+from tests.fuse.mounting import Mounts, require, watched  # noqa: E402 - asserts are rewritten first
+from tests.posix import suite  # noqa: E402
+from tests.posix.osfs import OsFs  # noqa: E402
+from tests.posix.running import run_all  # noqa: E402
+from tests.system.gateway import Gateway  # noqa: E402
+
+pytestmark = [pytest.mark.slow, pytest.mark.root]
+
+# Users other than root come in, and set-id bits and devices are to be seen for what they are.
+COMMON = "allow_other,suid,dev"
+
+
+class Setting(NamedTuple):
+    """How a branch is mounted; `driver` is the name that differences stand under."""
+
+    driver: str
+    options: str
+
+
+SETTINGS = {
+    "default": Setting("fuse", COMMON),
+    "nothing-kept": Setting("fuse", f"{COMMON},attr_timeout=0,entry_timeout=0"),
+    "writeback": Setting("fuse-writeback", f"{COMMON},writeback_cache"),
+}
+
+
+@pytest.fixture(scope="module", params=SETTINGS)
+def mounted(request: pytest.FixtureRequest) -> Iterator[tuple[str, OsFs]]:
+    """A mounted branch that every user can reach, and the name of its driver."""
+    require()
+    setting: Setting = SETTINGS[request.param]
+    with tempfile.TemporaryDirectory(prefix="fsgw-posix-") as name:
+        room = Path(name)
+        room.chmod(0o755)
+        gateway = Gateway(room)
+        gateway.fsgw("branch", "create", "main")
+        gateway.start()
+        mounts = Mounts(gateway, room)
+        with watched(gateway.pid):
+            try:
+                yield setting.driver, OsFs(os.fsencode(mounts.mount("main", setting.options)))
+            finally:
+                mounts.close()
+                gateway.close()
+
+
+@pytest.mark.parametrize("module", suite.MODULES)
+def test_posix_on_a_mount(mounted: tuple[str, OsFs], module: str) -> None:
+    driver, root = mounted
+    run_all(root, driver, module)
