@@ -231,6 +231,39 @@ class MountConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class GitConfig:
+    """Git over HTTP: `git clone http://ADDRESS:PORT/BRANCH.git`, or all.git for all branches.
+
+    The exports say which branches a client sees, and writes.
+    """
+
+    listen: tuple[str, ...] = setting(
+        ListOf("a list of IP addresses", _address),
+        (),
+        "Addresses to listen on. Empty: git is not served.",
+    )
+    port: int = setting(Whole(0, 65535), 8418, "TCP port. 0: any free one, which the log tells.")
+    push: str = setting(
+        choice("off", "fast-forward", "forced"),
+        "fast-forward",
+        "What clients may push to the branches that they may write: nothing; what follows from "
+        "what is there; or anything, which may throw snapshots away and delete branches.",
+    )
+    connections_max: int = setting(
+        Whole(1, 1_000_000),
+        256,
+        "Connections of clients, each of some 100 KiB; a pack that is made takes 32 MiB more.",
+        limit="a further connection is closed at once.",
+    )
+    push_bytes_max: int = setting(
+        Whole(MIB, 1024 * GIB, "bytes"),
+        16 * GIB,
+        "Length of one push. It lies in the directory for temporary files until it is taken in.",
+        limit="the push is refused.",
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class AdminConfig:
     """The socket that the command line talks to the gateway through."""
 
@@ -285,6 +318,7 @@ class Config:
 
     store: StoreConfig = StoreConfig()
     nfs: NfsConfig = NfsConfig()
+    git: GitConfig = GitConfig()
     admin: AdminConfig = AdminConfig()
     exports: ExportsConfig = ExportsConfig()
     log: LogConfig = LogConfig()

@@ -112,15 +112,17 @@ class Runner:
     async def driven(self, steps: Steps[T]) -> T:
         """Drive steps to their end; what they changed is durable then, after an error too."""
         try:
-            return await self._drive(steps)
+            return await self.drive(steps)
         finally:
             with trio.CancelScope(shield=True):
                 await self._committer.settled()
 
-    async def held(self, steps: Steps[T], *, changes: bool) -> T:
-        """The same while no garbage is collected; without `changes` nothing has to be durable."""
+    @asynccontextmanager
+    async def holding(self) -> AsyncIterator[None]:
+        """A section in which no garbage is collected; it waits for a collection to end."""
         async with self._upkeep.shared():
-            return await (self.driven(steps) if changes else self._drive(steps))
+            with self._store.held():
+                yield
 
     async def rows(self, operation: Operation, values: Plain) -> AsyncGenerator[list[Plain], None]:
         """The rows of an operation's answer, some at a time; close it when done."""
@@ -164,7 +166,7 @@ class Runner:
             event(log, "exports", changed=True)
         return result
 
-    async def _drive(self, steps: Steps[T]) -> T:
+    async def drive(self, steps: Steps[T]) -> T:
         """Drive steps to their end, and let others run in between."""
         turn, tries = Turn(), 0
         with closing(steps):

@@ -50,16 +50,26 @@ class Missing(Exception):
 class History:
     """The commits that have names, and all objects that they lead to."""
 
-    def __init__(self, engine: Engine, view: ObjectReader, rows: GitRows) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        view: ObjectReader,
+        rows: GitRows,
+        known: dict[bytes, Node] | None = None,
+    ) -> None:
+        """`known`: commits that were found before, shared until garbage is collected."""
         self.engine, self.view, self.rows = engine, view, rows
         self.nodes = view
-        self._known: dict[bytes, Node | None] = {}
+        self._known = {} if known is None else known
 
     def node(self, git_id: bytes) -> Node | None:
         """See `Graph`."""
-        if git_id not in self._known:
-            self._known[git_id] = self._found(git_id)
-        return self._known[git_id]
+        found = self._known.get(git_id)
+        if found is None:
+            found = self._found(git_id)
+            if found is not None:
+                self._known[git_id] = found
+        return found
 
     def _found(self, git_id: bytes) -> Node | None:
         row = self.rows.object(git_id)

@@ -65,6 +65,7 @@ def ancestors(graph: Graph, tips: Iterable[bytes], stop: set[bytes]) -> set[byte
 def chosen(graph: Graph, wants: Iterable[bytes], haves: Iterable[bytes]) -> Chosen:
     """The commits that `wants` lead to and `haves` do not."""
     known: set[bytes] = set()
+    unknown: set[bytes] = set()  # of those waiting
     nodes: list[Node] = []
     shallow: set[bytes] = set()
     # By time, newest first; what is known is passed on, so that neither side runs to the root
@@ -79,14 +80,15 @@ def chosen(graph: Graph, wants: Iterable[bytes], haves: Iterable[bytes]) -> Chos
             node = graph.node(oid)
             if node is not None:
                 heappush(waiting, (-node.time_s, oid))
+                (unknown.discard if is_known else unknown.add)(oid)
 
     for oid in haves:
         put(oid, True)
     for oid in wants:
         put(oid, False)
-    unknown = True
-    while waiting and unknown:
+    while unknown:
         _, oid = heappop(waiting)
+        unknown.discard(oid)
         node = graph.node(oid)
         assert node is not None
         if state[oid]:
@@ -95,7 +97,6 @@ def chosen(graph: Graph, wants: Iterable[bytes], haves: Iterable[bytes]) -> Chos
             nodes.append(node)
         for parent in node.parents:
             put(parent, state[oid])
-        unknown = any(not state[item] for _, item in waiting)
     # Clocks may be wrong: a commit found to be known late takes its ancestors along.
     late = {node.id for node in nodes if state[node.id]}
     gone = ancestors(graph, late, known) if late else set()

@@ -308,8 +308,7 @@ class History(Points):
         self._move_head(branch, Head(head.branch, layer.id, number, record.root_ino))
         engine.live.pop(old.id, None)
         engine.release_layer(old)
-        tree.root = record.root_ino
-        tree.rebase(Chain(engine, layer, NO_ID), below.usage)
+        tree.rebase(Chain(engine, layer, NO_ID), record.root_ino, below.usage)
         engine.live[layer.id] = tree
         tree.reap_orphans()
 

@@ -135,7 +135,8 @@ class Scratch:
         if not self._layer.mem.empty():
             self._base = prolly.edit(self._nodes, self._nodes, self._base, self._changes())
             self._layer = Layer(0, None, self._base, Gauge())
-            self._tree.rebase(Chain(self, self._layer, self._base), self._tree.usage())
+            chain, tree = Chain(self, self._layer, self._base), self._tree
+            tree.rebase(chain, tree.root, tree.usage())
         return self._base
 
     def _changes(self) -> Iterator[Change]:

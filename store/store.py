@@ -72,6 +72,7 @@ class Store(ReadStore):
         self._background: _Tracked | None = None
         self._collecting = False
         self._moments = 0  # open, or about to be
+        self.collections = 0  # of garbage, since the store was opened
         engine.garbage = find_garbage(engine)
 
     @staticmethod
@@ -340,6 +341,7 @@ class Store(ReadStore):
         self._engine.packs.unreserve(packs)
         self._engine.index.pins = None
         self._collecting = False
+        self.collections += 1
 
     @contextmanager
     def held(self) -> Iterator[None]:

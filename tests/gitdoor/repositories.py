@@ -22,9 +22,9 @@ ENVIRONMENT = {
 class Git:
     """A repository, or a place for one; time goes on by a minute with every commit."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, minutes: int = 0) -> None:
         self.path = path
-        self._minutes = 0
+        self._minutes = minutes
 
     def __call__(self, *words: str | bytes | Path, given: bytes = b"", code: int = 0) -> str:
         """Run a git command; what it prints, both ways where it fails."""
@@ -86,6 +86,16 @@ class Git:
         done = self.run("fsck", "--strict", "--full")
         assert done.returncode == 0, done.stderr.decode()
         assert b"error" not in done.stderr, done.stderr.decode()
+
+
+def cloned(url: str, path: Path, *options: str, version: int = 2) -> Git:
+    """A clone, which git finds nothing wrong with."""
+    words = ("-c", f"protocol.version={version}", "clone", "-q", *options, url)
+    Git(path.parent)(*words, path)
+    git = Git(path, minutes=2000)
+    if not any(option.startswith("--filter") for option in options):
+        git.fsck()
+    return git
 
 
 def of_everything(path: Path) -> Git:

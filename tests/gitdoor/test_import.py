@@ -11,12 +11,7 @@ from store.errors import InvalidArgument
 from store.store import Store
 from store.types import ROOT
 from tests.gitdoor.helpers import brought_in, put, written
-from tests.gitdoor.repositories import Git, of_everything
-
-
-@pytest.fixture
-def git(tmp_path: Path) -> Git:
-    return of_everything(tmp_path / "repository")
+from tests.gitdoor.repositories import Git
 
 
 def test_a_history_comes_out_as_it_went_in(store: Store, git: Git, tmp_path: Path) -> None:
