@@ -122,6 +122,9 @@ class Export:
     snapshot_admin: bool = setting(
         Flag(), False, "Whether mkdir and rmdir in .snapshots take and delete snapshots."
     )
+    git_write: bool = setting(
+        Flag(), False, "Whether git commit, branch and checkout -b in .git change the store."
+    )
 
     @property
     def rule(self) -> Rule:
@@ -136,6 +139,7 @@ class Export:
             self.snapshots,
             self.git,
             self.snapshot_admin,
+            self.git_write,
         )
 
 
@@ -255,6 +259,14 @@ class Exports:
                 if export.branches.match(branch) and export.lets_in(*client):
                     return export.rule
         return None
+
+    def those_for(self, address: str) -> tuple[int, ...]:
+        """Which exports are for a client: clients that have the same see the same."""
+        client = _numbered(address)
+        if client is None:
+            return ()
+        found = [n for n, export in enumerate(self._compiled) if export.lets_in(*client)]
+        return (self.version, *found)
 
     def may_mount_any(self, address: str) -> bool:
         """Whether any export lets the client at an IP address in."""

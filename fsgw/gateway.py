@@ -23,6 +23,7 @@ from fsgw.committer import Committer
 from fsgw.config import Config
 from fsgw.exports import Exports
 from fsgw.fuse_door import FuseDoor, Wanted, free_dying
+from fsgw.git_directories import GitDirectories
 from fsgw.http_server import HttpServer
 from fsgw.logs import event
 from fsgw.nfs_door import NfsDoor
@@ -57,9 +58,12 @@ class Gateway:
             store, config.store.flush_bytes, config.store.flush_age_ms / 1000
         )
         self.exports = Exports(self.exports_file)
-        self.door = NfsDoor(store, self.exports, self.committer, config.nfs, self.directory)
+        self.git = GitDirectories(store, self.committer)
+        self.door = NfsDoor(
+            store, self.exports, self.committer, self.git, config.nfs, self.directory
+        )
         wanted = [Wanted(m.source, str(m.directory), m.options) for m in config.mount]
-        self.fuse = FuseDoor(store, self.committer, wanted, self.directory)
+        self.fuse = FuseDoor(store, self.committer, self.git, wanted, self.directory)
         self.rates = Rates(self)
         self.is_ready = False
         self._stopping = trio.Event()
@@ -79,6 +83,7 @@ class Gateway:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self.committer.run)
+                await nursery.start(self.git.run, runner)
                 nursery.start_soon(self._obey, signals)
                 await nursery.start(api.run)
                 told: Plain = {}

@@ -52,3 +52,20 @@ def link_target(nodes: NodeSource, view: ObjectReader, root: bytes, ino: int) ->
     """Where a symbolic link leads."""
     value = prolly.get(nodes, root, keys.prefix(ino, keys.SYMLINK))
     return _data(view, value or records.EMPTY_DATA)
+
+
+def path_in(nodes: NodeSource, root: bytes, top: int, ino: int) -> list[bytes] | None:
+    """The names that lead from one directory of a map down to another; None where none do."""
+    found: list[bytes] = []
+    while ino != top:
+        value = prolly.get(nodes, root, keys.inode_key(ino))
+        inode = None if value is None else records.decode_inode(ino, value)
+        if inode is None or not inode.parent:
+            return None
+        key = keys.prefix(inode.parent, keys.DIRENT) + keys.pack_u64(inode.slot)
+        value = prolly.get(nodes, root, key)
+        if value is None:
+            return None
+        found.insert(0, records.decode_dirent(value).name)
+        ino = inode.parent
+    return found
