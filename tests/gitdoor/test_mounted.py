@@ -1,0 +1,214 @@
+"""`.git` in a mounted branch, used by stock git, and compared with what plain git says."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.gitdoor.mounted import Scene, scene
+from tests.gitdoor.repositories import Git
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Scene]:
+    with scene(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def imported(here: Scene, original: Git) -> Scene:
+    here.bring_in(original)
+    return here
+
+
+def same(one: Git, other: Git, *words: str) -> None:
+    assert one(*words) == other(*words)
+
+
+def test_a_mount_is_a_working_directory_of_its_history(imported: Scene, original: Git) -> None:
+    mounted = imported.mount()
+    same(mounted, original, "log", "--all", "--format=%H %an %ae %at %cn %ce %ct %B")
+    same(mounted, original, "log", "-p", "--stat", "-M", "main", "--")
+    same(mounted, original, "show", "--pretty=raw", "v1.0", "main", "by-hand", "--")
+    same(mounted, original, "diff", "light", "main", "--")
+    same(mounted, original, "blame", "src/moved.c")
+    same(mounted, original, "blame", "readme")
+    same(mounted, original, "cat-file", "-p", "nested")
+    same(mounted, original, "branch", "--format=%(refname) %(objectname)")
+    assert mounted.refs() == original.refs()
+    assert mounted("symbolic-ref", "HEAD") == "refs/heads/main\n"
+    assert mounted("status", "--porcelain") == ""
+    same(mounted, original, "ls-files", "-s")
+    mounted.fsck()
+
+
+def test_a_mount_can_be_cloned(imported: Scene, original: Git, tmp_path: Path) -> None:
+    mounted = imported.mount()
+    for number, words in enumerate((["--mirror"], ["--mirror", "--no-local"])):
+        target = tmp_path / f"clone{number}"
+        original("clone", "-q", *words, mounted.path, target)
+        clone = Git(target)
+        clone.fsck()
+        assert clone.refs() == original.refs()
+        assert clone.objects() == original.objects()
+
+
+def test_changes_are_seen_and_history_grows_at_once(here: Scene) -> None:
+    mounted = here.mount()
+    assert "No commits yet" in mounted("status")
+    mounted.write("a/file", "one\n" * 10)
+    mounted.write("other", "same size")
+    here.snapshot("first", "the first\n\nof all")
+    assert mounted("status", "--porcelain") == ""
+    assert mounted("log", "--format=%B") == "the first\n\nof all\n\n"
+    mounted.write("other", "SAME SIZE")
+    mounted.write("a/new", "new")
+    assert mounted("status", "--porcelain") == " M other\n?? a/new\n"
+    assert "+SAME SIZE" in mounted("diff")
+    here.snapshot("second")
+    assert mounted("status", "--porcelain") == ""
+    assert mounted("diff", "--stat", "first", "second").endswith(
+        " 2 files changed, 2 insertions(+), 1 deletion(-)\n"
+    )
+    here.gateway.fsgw("rollback", "main", "first")
+    assert mounted("status", "--porcelain") == ""
+    assert mounted("log", "--format=%s") == "the first\n"
+    assert (mounted.path / "other").read_text() == "same size"
+    here.gateway.fsgw("fork", "main@first", "fork")
+    here.gateway.fsgw("snapshot", "delete", "main@second")
+    assert mounted("branch", "--format=%(refname)") == "refs/heads/fork\nrefs/heads/main\n"
+    assert mounted("tag").splitlines()[0] == "first"
+    mounted.fsck()
+
+
+def test_a_clean_tree_is_not_read(here: Scene, tmp_path: Path) -> None:
+    """Once the second of the snapshot is over, `git status` opens no file of the tree."""
+    mounted = here.mount()
+    for number in range(50):
+        mounted.write(f"{number % 5}/{number}", str(number))
+    here.snapshot("all")
+    opened = []
+    for _ in range(50):
+        trace = tmp_path / "trace"
+        words = ["strace", "-f", "-e", "trace=open,openat", "-o", str(trace)]
+        done = subprocess.run(
+            [*words, "git", "-C", mounted.path, "status", "--porcelain"],
+            capture_output=True,
+            check=True,
+        )
+        assert done.stdout == b""
+        tree = [f'"{n % 5}/{n}"' for n in range(50)]
+        opened = [line for line in trace.read_text().splitlines() if any(t in line for t in tree)]
+        if not opened:
+            break
+    assert opened == []
+
+
+def test_a_change_in_the_second_of_the_snapshot_is_seen(here: Scene) -> None:
+    mounted = here.mount()
+    path = mounted.write("file", "one")
+    for number in range(20):
+        here.snapshot(f"s{number}")
+        text = f"{number:03d}"
+        path.write_text(text)
+        os.utime(path, ns=(0, 0))
+        assert mounted("status", "--porcelain") == " M file\n"
+        assert f"+{text}" in mounted("diff")
+
+
+def test_it_cannot_be_written_to(imported: Scene) -> None:
+    mounted = imported.mount()
+    mounted.write("new", "new")
+    assert "index.lock': Read-only file system" in mounted("add", "new", code=128)
+    assert "Read-only file system" in mounted("commit", "-q", "-a", "-m", "x", code=128)
+    assert "main.lock': Read-only file system" in mounted("branch", "-f", "main", "two", code=128)
+    assert mounted("status", "--porcelain") == "?? new\n"
+    for words in (["touch", ".git/x"], ["rm", "-f", ".git/HEAD"], ["mkdir", ".git/hooks"]):
+        done = subprocess.run(words, cwd=mounted.path, capture_output=True, check=False)
+        assert b"Read-only file system" in done.stderr, words
+    for words in (["rmdir", ".git"], ["mv", ".git", "x"], ["mv", "readme", ".git"]):
+        done = subprocess.run(words, cwd=mounted.path, capture_output=True, check=False)
+        assert done.returncode, words
+
+
+def test_how_it_shows(here: Scene) -> None:
+    assert ".git" not in os.listdir(here.mount().path)
+    listed = here.mount("main", "git=listed").path
+    assert ".git" in os.listdir(listed)
+    assert (listed / ".git" / "HEAD").read_text() == "ref: refs/heads/main\n"
+    off = here.mount("main", "git=off").path
+    assert not (off / ".git").exists()
+    (off / ".git").mkdir()
+    assert (listed / ".git" / "HEAD").read_text() == "ref: refs/heads/main\n"
+    names = sorted(os.listdir(listed / ".git" / "objects"))
+    assert names == sorted(["info", "pack", *(f"{n:02x}" for n in range(256))])
+
+
+def test_nfs_shows_the_same(imported: Scene, original: Git) -> None:
+    fetched = imported.fetched()
+    fetched.fsck()
+    assert fetched.refs() == original.refs()
+    same(fetched, original, "log", "--all", "--format=%H %B")
+    same(fetched, original, "ls-files", "-s")
+
+
+def test_a_long_file_is_an_object_like_any_other(here: Scene) -> None:
+    mounted = here.mount()
+    data = random.Random(1).randbytes(20_000_001)
+    mounted.write("long", data)
+    mounted.write("zeros", bytes(70_000))
+    here.snapshot("long")
+    mounted.fsck()
+    assert mounted.run("cat-file", "-p", "HEAD:long").stdout == data
+    assert mounted.run("cat-file", "-p", "HEAD:zeros").stdout == bytes(70_000)
+    here.fetched().fsck()
+
+
+def test_history_grows_while_it_is_read(here: Scene) -> None:
+    """Snapshots are taken while others read; what each sees is whole."""
+    mounted = here.mount()
+    mounted.write("file", "0")
+    here.snapshot("s0")
+    ended = threading.Event()
+
+    def write() -> None:
+        for number in range(1, 30):
+            mounted.write("file", str(number))
+            here.snapshot(f"s{number}", f"number {number}")
+        ended.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    seen = 0
+    while not ended.is_set():
+        lines = mounted("log", "-p", "--format=%H").count("+++ b/file")
+        assert lines >= seen
+        seen = lines
+        mounted.fsck()
+    writer.join()
+    assert mounted("log", "--format=%h").count("\n") == 30
+    assert len(os.listdir(mounted.path / ".git" / "objects" / "pack")) <= 2 * 6
+
+
+def test_a_directory_has_a_history_of_its_own(imported: Scene, original: Git) -> None:
+    mounted = imported.mount("main/src")
+    split = original("subtree", "split", "-q", "-P", "src", "main").strip()
+    assert mounted("rev-parse", "HEAD").strip() == split
+    same_log = original("log", "--format=%H %s", split)
+    assert mounted("log", "--format=%H %s") == same_log
+    assert mounted("status", "--porcelain") == ""
+    mounted.write("deep/more", "more")
+    assert mounted("status", "--porcelain") == "?? deep/more\n"
+    imported.snapshot("later", "more in src")
+    assert mounted("status", "--porcelain") == ""
+    assert mounted("log", "--format=%H %s").splitlines()[1:] == same_log.splitlines()
+    mounted.fsck()
+    fetched = imported.fetched("/main/src")
+    fetched.fsck()
+    assert fetched("rev-parse", "HEAD") == mounted("rev-parse", "HEAD")
