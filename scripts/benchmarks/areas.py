@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from scripts.benchmarks.bench import Bench
+from scripts.benchmarks.git_history import clone_history, import_history
 from scripts.benchmarks.nfs_calls import calls, readdirplus
 from scripts.benchmarks.nfs_data import (
     cold_read,
@@ -56,5 +57,9 @@ AREAS: Mapping[str, Mapping[str, Measure]] = {
         "small-files": small_files,
         "readdirplus": readdirplus,
         "vm": vm,
+    },
+    "git": {
+        "import": import_history,
+        "clone": clone_history,
     },
 }
