@@ -25,6 +25,7 @@ def import_git(
     refuse_relative(source)
     repository = yield from beside(Repository, Path(source))
     names = [os.fsencode(prefix) for prefix in prefixes]
+    yield from sealed(store)
     meter = Meter(progress, None)
     done = yield from importing.import_repository(store, repository, names, meter.advance)
     return {

@@ -40,6 +40,7 @@ Beside = Generator[Callable[[], Any], Any, Any]
 Advance = Callable[[int], None]
 
 _INOS_MIN = 1 << 12
+_PATHS_MAX = 5
 
 
 class Report(NamedTuple):
@@ -249,18 +250,37 @@ def moved(store: Store, branch: str, oid: bytes, *, forced: bool) -> str | None:
     newest = history.snapshots.get(head.snapshot)
     if newest is not None and newest.commit == oid and history.is_clean(branch):
         return ""
-    if not history.is_clean(branch):
-        return "has changes that are in no snapshot"
     if newest is not None and not forced and not descends(store, oid, newest.commit):
         return "has snapshots that are not in what would replace it"
     commit = history.commit(oid)
+    carriage = None
+    if not history.is_clean(branch):
+        carriage = history.carriage(branch, commit)
+        if carriage is None:
+            return "has changes that are in no snapshot"
+        if carriage.in_the_way:
+            paths = _paths(store, branch, carriage.in_the_way)
+            return f"changes that are in no snapshot would be overwritten: {paths}"
     limits = history.branches[head.branch].quota
     if limits.bytes_max and commit.usage.used_bytes > limits.bytes_max:
         raise errors.QuotaExceeded(f"the quota of {limits.bytes_max} bytes would be passed")
     if limits.inodes_max and commit.usage.inodes > limits.inodes_max:
         raise errors.QuotaExceeded(f"the quota of {limits.inodes_max} inodes would be passed")
-    history.advance(branch, history.add_snapshot(branch, oid, None))
+    number = history.add_snapshot(branch, oid, None)
+    if carriage is None:
+        history.advance(branch, number)
+    else:
+        history.carry(branch, number, carriage)
     return None
+
+
+def _paths(store: Store, branch: str, inos: set[int]) -> str:
+    """Where some inodes are, a few of them, for a person."""
+    tree = store.tree(branch)
+    found = [path for ino in inos if tree.find(ino) for path in tree.paths_of(ino)[:1]]
+    names = [objects.text(path[1:]) or "/" for path in sorted(found)] or ["a removed file"]
+    more = [] if len(names) <= _PATHS_MAX else [f"{len(names) - _PATHS_MAX} more"]
+    return ", ".join([*names[:_PATHS_MAX], *more]).replace("\n", "?")
 
 
 def descends(store: Store, oid: bytes, ancestor: bytes) -> bool:

@@ -12,8 +12,8 @@ from gitdoor.objects import (
     LINK,
     SUBMODULE,
     Parsed,
-    TreeItem,
     object_id,
+    sort_key,
 )
 from store import errors
 from store.gitrows import ROOT_KEY, TREE, GitCommit, GitEntry
@@ -33,15 +33,25 @@ def form(mode: int) -> str:
     return "l" if mode == LINK else "f"
 
 
+class Item(NamedTuple):
+    """An entry that differs from the commit before: what it is to be, and what it was."""
+
+    name: bytes
+    mode: int
+    id: bytes
+    old: GitEntry | None
+
+
 class Directory:
     """A directory whose tree differs from that of the commit before: what is to be done to it."""
 
-    __slots__ = ("ino", "items", "name", "old", "path", "subs", "tree")
+    __slots__ = ("gone", "ino", "items", "path", "subs", "tree", "was")
 
-    def __init__(self, name: bytes, path: bytes, ino: int, tree: bytes) -> None:
-        self.name, self.path, self.ino, self.tree = name, path, ino, tree
-        self.old: dict[bytes, GitEntry] = {}  # by plain name
-        self.items: list[TreeItem] = []
+    def __init__(self, path: bytes, ino: int, tree: bytes, was: bytes) -> None:
+        """`was`: its tree before, EMPTY_TREE where there was none."""
+        self.path, self.ino, self.tree, self.was = path, ino, tree, was
+        self.items: list[Item] = []
+        self.gone: list[tuple[bytes, GitEntry]] = []
         self.subs: dict[bytes, Directory] = {}
 
 
@@ -82,24 +92,19 @@ class Making:
         while todo:
             directory = todo.pop()
             here = self.tree.getattr(directory.ino)
-            names = {item.name for item in directory.items}
-            for name, entry in directory.old.items():
-                if name not in names:
-                    self._remove(directory.ino, name, entry)
+            for name, entry in directory.gone:
+                self._remove(directory.ino, name, entry)
             for item in directory.items:
-                old = directory.old.get(item.name)
-                if old is not None and (old.mode, old.id) == item[1:]:
-                    continue
-                ino = self._item(here, item, old)
-                if old is not None and (old.mode == DIRECTORY) != (item.mode == DIRECTORY):
-                    was = b"/" if old.mode == DIRECTORY else b""
-                    self.changes[key_of(directory.ino, item.name + was)] = None
-                self.set(key_of(directory.ino, item.key), item.mode, item.id, ino)
+                old = item.old
+                ino = self._item(here, item)
+                key = sort_key(item.name, item.mode)
+                if old is not None and sort_key(item.name, old.mode) != key:
+                    self.changes[key_of(directory.ino, sort_key(item.name, old.mode))] = None
+                self.set(key_of(directory.ino, key), item.mode, item.id, ino)
                 sub = directory.subs.get(item.name)
                 if sub is not None:
                     sub.ino = ino
-                    if sub.items or sub.old:
-                        todo.append(sub)
+                    todo.append(sub)
             if self._scratch.weight > WEIGHT_MAX:
                 self._scratch.fold()
 
@@ -122,9 +127,9 @@ class Making:
             tree_id = object_id(TREE, tree_of(sorted(found.items())))
         self.set(ROOT_KEY, DIRECTORY, tree_id, ino)
 
-    def _item(self, here: Inode, item: TreeItem, old: GitEntry | None) -> int:
+    def _item(self, here: Inode, item: Item) -> int:
         """Make one entry what it should be; says its inode."""
-        tree, kind = self.tree, form(item.mode)
+        tree, kind, old = self.tree, form(item.mode), item.old
         if old is not None and form(old.mode) == kind == "d":
             if item.mode == SUBMODULE:
                 self._empty(old)

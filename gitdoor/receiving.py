@@ -8,6 +8,7 @@ may be changed at once: a branch becomes what its new tip is, under its users.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tempfile
@@ -122,7 +123,7 @@ class Incoming:
         try:
             path = Path(self._folder.name)
             self._init(path)
-            file.seek(at)
+            os.lseek(file.fileno(), at, os.SEEK_SET)  # of the descriptor, past Python's buffer
             done = subprocess.run(
                 ["git", "-C", str(path), "index-pack", "--stdin", "--fsck-objects"],
                 stdin=file,

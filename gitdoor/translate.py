@@ -11,8 +11,8 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator, Sequence
 
-from gitdoor.entries import listing, plain_name
-from gitdoor.making import WEIGHT_MAX, Directory, Making, Plan, form
+from gitdoor.entries import key_of
+from gitdoor.making import WEIGHT_MAX, Directory, Item, Making, Plan, form
 from gitdoor.names import left_out
 from gitdoor.objects import (
     DIRECTORY,
@@ -27,12 +27,15 @@ from gitdoor.objects import (
     made_commit,
     parse_commit,
     parse_tree,
+    sort_key,
 )
 from gitdoor.source import Large, Source
 from gitdoor.work import Work
 from store import errors, objectid, prolly
+from store.cache import Budget, GenerationCache
+from store.disposal import Disposal
 from store.engine import Engine
-from store.gitrows import BLOB, COMMIT, TREE, GitCommit, object_row
+from store.gitrows import BLOB, COMMIT, TREE, GitCommit, GitEntry, object_row
 from store.readstore import EMPTY_ROOT
 from store.records import Commit
 from store.scratch import Scratch
@@ -40,6 +43,8 @@ from store.types import Usage
 
 # Objects that were put before they are published.
 _OBJECTS_MAX = 50_000
+# Entries of trees that are kept for the commits that follow, some 200 bytes each.
+_TREE_ITEMS_MAX = 500_000
 _FILE_MODES = frozenset((FILE, EXECUTABLE, 0o100664))
 
 
@@ -53,6 +58,9 @@ class Translator:
         self._now_ns, self._file_time_ns = now_ns, file_time_ns
         self._scratch = Scratch(engine, work.view, work.writer, work.numbers)
         self._plan: Plan | None = None
+        self._known: GenerationCache[bytes, list[TreeItem]] = GenerationCache(
+            Budget(_TREE_ITEMS_MAX // 2, Disposal())
+        )
         self.wanted = 0  # inode numbers that the next commit needs
 
     def run(self, commits: Sequence[bytes], done: int) -> int:
@@ -84,11 +92,9 @@ class Translator:
         try:
             parsed = parse_commit(raw)
             base = self._base(parsed)
-            before = (DIRECTORY, EMPTY_TREE, 1)
-            if base is not None:
-                before = DIRECTORY, base.tree, base.root_ino
-            top = Directory(b"", b"", before[2], parsed.tree)
-            links, count = self._read_trees(top, base, before[1])
+            was, ino = (EMPTY_TREE, 1) if base is None else (base.tree, base.root_ino)
+            top = Directory(b"", ino, parsed.tree, was)
+            links, count = self._read_trees(top, base)
         except BadObject as error:
             raise errors.InvalidArgument(f"commit {git_id.hex()}: {error}") from None
         usage = Usage(0, 1) if base is None else self._work.usage(base)
@@ -109,35 +115,21 @@ class Translator:
         added, view = self._work.writer.added, self._work.view
         return all(x in added or view.has(x) for x in (record.root, record.entries))
 
-    def _read_trees(
-        self, top: Directory, base: GitCommit | None, before: bytes
-    ) -> tuple[dict[bytes, bytes], int]:
+    def _read_trees(self, top: Directory, base: GitCommit | None) -> tuple[dict[bytes, bytes], int]:
         """Fill in what differs, level by level; says the targets of new links, and how many inodes
-        are to be made."""
-        level = [] if top.tree == before else [top]
+        may be made."""
+        level = [] if top.tree == top.was else [top]
         links: dict[bytes, bytes] = {}
         count = 0
         while level:
-            wanted = [directory.tree for directory in level if directory.tree != EMPTY_TREE]
-            trees = self._trees(wanted)
+            trees = self._trees([tree for one in level for tree in (one.tree, one.was)])
             below: list[Directory] = []
             for directory in level:
-                directory.items = trees[directory.tree] if directory.tree != EMPTY_TREE else []
-                if base is not None and directory.ino:
-                    found = listing(self._scratch.nodes, base.entries, directory.ino)
-                    directory.old = {plain_name(item): item[1] for item in found}
+                self._compare(directory, base, trees)
+                count += len(directory.items)
                 for item in directory.items:
-                    old = directory.old.get(item.name)
-                    if old is not None and (old.mode, old.id) == item[1:]:
-                        continue
-                    _check(directory, item)
-                    count += 1
                     if item.mode == DIRECTORY:
-                        kept = old.ino if old is not None and form(old.mode) == "d" else 0
-                        path = directory.path + item.name + b"/"
-                        sub = Directory(item.name, path, kept, item.id)
-                        directory.subs[item.name] = sub
-                        below.append(sub)
+                        below.append(_sub(directory, item))
                     elif item.mode == LINK:
                         links[item.id] = b""
             level = below
@@ -147,13 +139,39 @@ class Translator:
             links[oid] = data
         return links, count
 
+    def _compare(
+        self, directory: Directory, base: GitCommit | None, trees: dict[bytes, list[TreeItem]]
+    ) -> None:
+        """Find the entries of a directory that differ."""
+        new, before = trees[directory.tree], trees[directory.was]
+        same = set(before)
+        changed = [item for item in new if item not in same] if same else new
+        old: dict[bytes, GitEntry] = {}
+        if base is not None and before:
+            kept = set(new)
+            for mode, name, oid in before:
+                if (mode, name, oid) not in kept:
+                    key = key_of(directory.ino, sort_key(name, int(mode, 8)))
+                    value = prolly.get(self._scratch.nodes, base.entries, key)
+                    if value is None:
+                        raise errors.Damaged(f"{directory.path + name!r} has no entry")
+                    old[name] = GitEntry.decode(value)
+        for mode, name, oid in changed:
+            item = Item(name, int(mode, 8), oid, old.pop(name, None))
+            _check(directory, item)
+            directory.items.append(item)
+        directory.gone = list(old.items())
+
     def _trees(self, ids: list[bytes]) -> dict[bytes, list[TreeItem]]:
-        found = {}
-        for oid, kind, data in self._source.read(list(dict.fromkeys(ids))):
+        """Trees by their ids; those read for the commits before are likely to be among them."""
+        found = {oid: [] if oid == EMPTY_TREE else self._known.get(oid) for oid in ids}
+        wanted = [oid for oid, items in found.items() if items is None]
+        for oid, kind, data in self._source.read(wanted):
             if kind != TREE or isinstance(data, Large):
                 raise BadObject(f"{oid.hex()} is no tree")
-            found[oid] = parse_tree(data)
-        return found
+            items = found[oid] = parse_tree(data)
+            self._known.put(oid, items, len(items) + 1)
+        return {oid: items for oid, items in found.items() if items is not None}
 
     # --- making -------------------------------------------------------------------------------
 
@@ -244,7 +262,18 @@ def _blocks(pieces: Iterator[bytes], length: int) -> Iterator[bytes]:
         yield bytes(held)
 
 
-def _check(directory: Directory, item: TreeItem) -> None:
+def _sub(directory: Directory, item: Item) -> Directory:
+    """A directory that is to be looked into: one that stays, or a new one."""
+    ino, was = 0, EMPTY_TREE
+    if item.old is not None and form(item.old.mode) == "d":
+        ino = item.old.ino
+        was = item.old.id if item.old.mode == DIRECTORY else EMPTY_TREE
+    sub = Directory(directory.path + item.name + b"/", ino, item.id, was)
+    directory.subs[item.name] = sub
+    return sub
+
+
+def _check(directory: Directory, item: Item) -> None:
     """Raises BadObject for an entry that a tree must not have."""
     if item.mode not in _FILE_MODES and item.mode not in (DIRECTORY, LINK, SUBMODULE):
         raise BadObject(f"{directory.path + item.name!r} has mode {item.mode:o}")

@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from store import access, keys
+from store import access, carrying, keys
 from store import database as db
+from store.carrying import Carriage
 from store.engine import Engine
 from store.errors import InvalidArgument, NotDirectory, RefExists, StorageFailure
 from store.gitrows import BRANCH_NAME, SNAPSHOT_NAME, forget_ref
 from store.layer import Chain, Layer
 from store.points import Point, Points
-from store.records import NO_ID, BranchRecord, Head, SnapshotRecord
+from store.records import NO_ID, BranchRecord, Commit, Head, SnapshotRecord
 from store.refs import check_name, head_ref, tag_ref
 from store.tree import Tree
 from store.types import ROOT, BranchInfo, Inode, Quota, SnapshotInfo, Usage, Who
@@ -298,6 +299,31 @@ class History(Points):
                 return below.sealed and layer.base == below.root
             layer = layer.parent
         return layer is not None
+
+    def carriage(self, branch: str, commit: Commit) -> Carriage | None:
+        """What takes a branch that has changes of its own from its newest snapshot to a commit of
+        the same tree; None where there is no such way."""
+        head = self.head(branch)
+        newest = self.snapshots.get(head.snapshot)
+        if newest is None or newest.commit == NO_ID or newest.root_ino != commit.root_ino:
+            return None
+        old = self._engine.layers[newest.layer].root
+        return carrying.plan(self._engine, self.trees[head.branch], old, commit.root)
+
+    def carry(self, branch: str, number: int, carriage: Carriage) -> None:
+        """Make a snapshot the newest of its branch, which keeps its own changes."""
+        head = self.head(branch)
+        old, new = self.snapshots[head.snapshot], self.snapshots[number]
+        before = self._engine.layers[old.layer].usage
+        after = self._engine.layers[new.layer].usage
+        tree = self.trees[head.branch]
+        now = tree.usage()
+        usage = Usage(
+            now.used_bytes + after.used_bytes - before.used_bytes,
+            now.inodes + after.inodes - before.inodes,
+        )
+        carrying.carry(self._engine, tree, carriage, usage)
+        self._move_head(branch, head._replace(snapshot=number))
 
     def advance(self, branch: str, number: int) -> None:
         """Make a branch what one of its snapshots is, as its newest, under its users."""

@@ -74,11 +74,30 @@ def test_a_branch_that_went_on_here_is_left_alone(store: Store, git: Git, tmp_pa
         "refs/heads/main: has snapshots that are not in what would replace it"
     ]
     assert store.tree("main").resolve(b"/mine").size == 4
-    put(store.tree("two"), b"mine", b"mine")
+
+
+def test_changes_in_no_snapshot_stay(store: Store, git: Git) -> None:
+    brought_in(store, git)
+    tree = store.tree("two")
+    put(tree, b"src/mine", b"mine")
+    put(tree, b"run.sh", b"changed")
+    ino = tree.resolve(b"/run.sh").ino
     git("checkout", "-q", "two")
-    git.commit("theirs")
-    report = brought_in(store, git)
-    assert "refs/heads/two: has changes that are in no snapshot" in report["troubles"]
+    git.write("src/theirs", "theirs")
+    git.write("readme", "theirs")
+    git.commit("beside it")
+    assert brought_in(store, git)["troubles"] == []
+    assert tree.resolve(b"/src/mine").size == 4
+    assert tree.resolve(b"/src/theirs").size == 6
+    assert (tree.resolve(b"/run.sh").ino, tree.resolve(b"/readme").size) == (ino, 6)
+    assert store.check(data=True) == []
+    git.write("run.sh", "theirs")
+    git.commit("in the way")
+    assert brought_in(store, git)["troubles"] == [
+        "refs/heads/two: changes that are in no snapshot would be overwritten: run.sh"
+    ]
+    store.snapshot("two", "mine")
+    store.settle()
 
 
 def test_a_snapshot_on_an_imported_history(store: Store, git: Git, tmp_path: Path) -> None:

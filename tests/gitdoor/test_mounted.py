@@ -76,7 +76,7 @@ def test_changes_are_seen_and_history_grows_at_once(here: Scene) -> None:
     assert mounted("diff", "--stat", "first", "second").endswith(
         " 2 files changed, 2 insertions(+), 1 deletion(-)\n"
     )
-    here.gateway.fsgw("rollback", "main", "first")
+    here.gateway.fsgw("rollback", "main", "main@first")
     assert mounted("status", "--porcelain") == ""
     assert mounted("log", "--format=%s") == "the first\n"
     assert (mounted.path / "other").read_text() == "same size"
@@ -127,7 +127,7 @@ def test_it_cannot_be_written_to(imported: Scene) -> None:
     mounted.write("new", "new")
     assert "index.lock': Read-only file system" in mounted("add", "new", code=128)
     assert "Read-only file system" in mounted("commit", "-q", "-a", "-m", "x", code=128)
-    assert "main.lock': Read-only file system" in mounted("branch", "-f", "main", "two", code=128)
+    assert "two.lock': Read-only file system" in mounted("branch", "-f", "two", "main", code=128)
     assert mounted("status", "--porcelain") == "?? new\n"
     for words in (["touch", ".git/x"], ["rm", "-f", ".git/HEAD"], ["mkdir", ".git/hooks"]):
         done = subprocess.run(words, cwd=mounted.path, capture_output=True, check=False)
