@@ -99,18 +99,33 @@ class FuseDoor:
         self._mounts: dict[str, _Mounted] = {}
         self._turn = trio.Lock()
         self._nursery: trio.Nursery | None = None
-        # Called when the last mount has gone.
-        self.on_empty: Callable[[], None] = lambda: None
+        # Called when the last mount has gone, where that is to end the gateway.
+        self.on_empty: Callable[[], None] | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; started once what was wanted is mounted. Raises as `mount`."""
         await self._clear_up()
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            for wanted in self._wanted:
-                await self.mount(wanted)
-            task_status.started()
-            await trio.sleep_forever()
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                for wanted in self._wanted:
+                    await self.mount(wanted)
+                task_status.started()
+                await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._abandon()
+
+    async def _abandon(self) -> None:
+        """Take away what is mounted and not served any more, as a part of the gateway failed."""
+        for place in reversed(list(self._mounts)):
+            try:
+                await trio.to_thread.run_sync(partial(mounting.unmount, place, lazy=True))
+            except OSError as error:
+                log.error("%s cannot be unmounted: %s", place, error.strerror)
+            else:
+                del self._mounts[place]
+        self._write_record()
 
     async def _clear_up(self) -> None:
         """Take away what a gateway that was killed has left mounted."""
@@ -226,26 +241,31 @@ class FuseDoor:
         del self._mounts[mounted.wanted.directory]
         self._write_record()
         event(log, "unmounted", directory=mounted.wanted.directory)
-        if not self._mounts:
+        if not self._mounts and self.on_empty is not None:
             self.on_empty()
 
-    async def unmount(self, directory: str, *, lazy: bool = False) -> None:
-        """Unmount; what was changed there is durable when this returns, unless `lazy`.
+    async def unmount(self, directory: str, *, lazy: bool = False) -> bool:
+        """Unmount; what was changed there is durable when this returns, unless `lazy`. Says whether
+        the gateway ends now, as it was the last mount.
 
         Raises InvalidArgument where nothing of this gateway's is mounted, OSError.
         """
         place = await trio.to_thread.run_sync(os.path.realpath, directory)
         mounted = self._mounts.get(place)
         if mounted is None:
-            raise InvalidArgument(f"{directory!r} is no mount of this gateway's")
+            raise InvalidArgument(
+                f"{directory!r}: nothing is mounted there, or not from this store"
+            )
         await trio.to_thread.run_sync(partial(mounting.unmount, place, lazy=lazy))
-        if not lazy:
-            await mounted.server.ended.wait()
-            await self._committer.durable()
+        if lazy:
+            return False
+        await mounted.server.ended.wait()
+        await self._committer.durable()
+        return self.on_empty is not None and self._mounts.keys() <= {place}
 
     async def drain(self) -> None:
         """Unmount everything; what is in use ends with the gateway."""
-        for place in list(self._mounts):
+        for place in reversed(list(self._mounts)):
             try:
                 await self.unmount(place)
             except InvalidArgument:

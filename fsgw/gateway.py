@@ -108,6 +108,10 @@ class Gateway:
             self._at_once.set()
         self._stopping.set()
 
+    def end(self) -> None:
+        """End in order; nothing new where it ends already."""
+        self._stopping.set()
+
     async def _obey(self, signals: object) -> None:
         async for number in signals:  # type: ignore[attr-defined]
             if number == signal.SIGHUP:
@@ -167,7 +171,7 @@ def serve(
     with _opened(config) as store:
         gateway = Gateway(store, config)
         if while_mounted:
-            gateway.fuse.on_empty = gateway.stop
+            gateway.fuse.on_empty = gateway.end
         event(log, "start", store=str(gateway.directory), pid=os.getpid(), compiled=compiled())
         try:
             trio.run(gateway.run, lambda bound: _ready(bound, ready))

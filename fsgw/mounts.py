@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ async def mount(gateway: Gateway, source: str, directory: str, options: Sequence
     return await gateway.fuse.mount(Wanted(source, directory, tuple(options)))
 
 
-async def unmount(gateway: Gateway, directory: str, lazy: bool) -> None:
-    """Unmount; what was changed there is durable then."""
-    await gateway.fuse.unmount(directory, lazy=lazy)
+async def unmount(gateway: Gateway, directory: str, lazy: bool) -> Plain:
+    """Unmount; what was changed there is durable then. `ending`: the process number of the gateway
+    where that ends with its last mount, else null."""
+    ends = await gateway.fuse.unmount(directory, lazy=lazy)
+    return {"ending": os.getpid() if ends else None}

@@ -139,6 +139,11 @@ _NUMBER_MAX = 2**63 - 1
 _NAMES = {str: "string", int: "integer", bool: "boolean", list: "list", dict: "object"}
 
 
+def _plain(default: Any) -> Any:
+    """A default as JSON has it."""
+    return list(default) if isinstance(default, tuple) else default
+
+
 def describe() -> Plain:
     """All operations, for programs: what `GET /v1` answers."""
     return {"operations": [_described(operation) for operation in OPERATIONS]}
@@ -157,7 +162,7 @@ def _described(operation: Operation) -> Plain:
                 "in": _place(operation, argument),
                 "type": _NAMES[argument.kind],
                 "required": argument.required,
-                **({} if argument.required else {"default": argument.default}),
+                **({} if argument.required else {"default": _plain(argument.default)}),
                 "help": argument.help,
             }
             for argument in (*operation.arguments, *_progress(operation))

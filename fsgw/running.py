@@ -175,7 +175,8 @@ class Runner:
                 while True:
                     if step is FULL:
                         tries += 1
-                        step = await self._made_room(steps, tries)
+                        failure = await self._made_room(tries)
+                        step = next(steps) if failure is None else steps.throw(failure)
                         continue
                     tries = 0
                     if isinstance(step, int):
@@ -193,19 +194,19 @@ class Runner:
                 value: T = end.value
                 return value
 
-    async def _made_room(self, steps: Steps[Any], tries: int) -> Any:
-        """The next step, after the store's memory was full."""
+    async def _made_room(self, tries: int) -> errors.StoreError | None:
+        """Wait for room after the store's memory was full; why there is none, if so."""
         if tries > FULL_TRIES:
-            return steps.throw(errors.Busy("memory is full of changes that cannot be stored"))
+            return errors.Busy("memory is full of changes that cannot be stored")
         try:
             await self._committer.durable()
         except errors.StoreError as error:
-            return steps.throw(error)
+            return error
         if tries > 1:
             room = trio.Event()
             self._committer.when_room(room.set)
             await room.wait()
-        return next(steps)
+        return None
 
     async def _drive_jobs(self, jobs: Generator[Job, None, T]) -> T:
         """Run and finish jobs one after the other; they may be left off between two."""

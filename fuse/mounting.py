@@ -81,7 +81,7 @@ def check_mount_point(directory: str, *, may_be_full: bool) -> None:
     status = os.stat(directory)
     if not stat.S_ISDIR(status.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), directory)
-    if not may_be_full and any(True for _ in os.scandir(directory)):
+    if not may_be_full and os.listdir(directory):
         text = "the directory is not empty (-o nonempty mounts over what is there)"
         raise OSError(errno.ENOTEMPTY, text, directory)
     if not os.path.exists(DEVICE):

@@ -117,9 +117,7 @@ class Notices:
     def put_inode(self, nodeid: int) -> None:
         """The attributes of a node are others."""
         with self._changed:
-            if nodeid in self._inodes:
-                return
-            self._inodes[nodeid] = _NO_DATA
+            self._inodes.setdefault(nodeid, _NO_DATA)
             self._added()
 
     def put_data(self, nodeid: int, start: int, stop: int) -> None:

@@ -1,10 +1,12 @@
-# Set-up of what tests/system need, real kernels and clients; to be sourced after lib.sh, not run.
+# Set-up of what tests/system and tests/fuse need: real kernels, clients and programs to work with;
+# to be sourced after lib.sh, not run.
 
-# What the tests with real kernels and clients need beyond fsgw_setup, as program:package. A service
-# that a package brings (rpcbind) is not started: the tests run their own in a namespace.
+# What these tests need beyond fsgw_setup, as program:package. A service that a package brings
+# (rpcbind) is not started: the tests run their own in a namespace.
 FSGW_SYSTEM_PROGRAMS=(
     qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio mmdebstrap:mmdebstrap
     nfs-ls:libnfs-utils showmount:nfs-common rpcbind:rpcbind rpcinfo:rpcbind ip:iproute2
+    fusermount3:fuse3 make:make rsync:rsync
 )
 
 _fsgw_system_packages() {
@@ -26,13 +28,14 @@ _fsgw_system_packages() {
     return $status
 }
 
-# Makes ready what tests/system need: their programs, and the images that virtual machines boot.
+# Makes ready what tests/system and tests/fuse need: their programs, and the images that virtual
+# machines boot.
 # Call fsgw_setup first.
 fsgw_setup_system() {
     (
         flock 9 || exit 1
         _fsgw_system_packages 9>&-
-    ) 9>"$FSGW_ROOT/.venv.lock" || fsgw_die 'the set-up for tests/system failed' || return 1
+    ) 9>"$FSGW_ROOT/.venv.lock" || fsgw_die 'the set-up for tests/system and tests/fuse failed' || return 1
     local image
     for image in kernel 'debian python3'; do
         # Words of their own: what it is and its packages.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from store.errors import InvalidArgument
 
 # How long a gateway that is started in the background may take until its mount is there.
 _START_S = 120.0
+# And how long one that ends with its last mount is waited for.
+_END_S = 10.0
 
 
 @click.command()
@@ -130,10 +133,26 @@ def umount(session: Session, directory: str, lazy: bool) -> None:
     """Unmount DIRECTORY; what was changed there is durable then."""
     place = os.path.abspath(directory)
     try:
-        session.call("mounts.delete", directory=place, lazy=lazy)
+        ending = session.call("mounts.delete", directory=place, lazy=lazy)["ending"]
     except NoGateway:
         _take_away(place, directory)
+    else:
+        if ending is not None:
+            session.close(settle=False)
+            _wait_for_end(ending)
     click.echo(f"unmounted {directory}")
+
+
+def _wait_for_end(process: int) -> None:
+    """Let a process end that is about to, so that the next command does not find it at that."""
+    try:
+        watched = os.pidfd_open(process)
+    except OSError:
+        return  # it has ended, or is not to be seen from here
+    try:
+        select.select([watched], [], [], _END_S)
+    finally:
+        os.close(watched)
 
 
 def _take_away(place: str, directory: str) -> None:

@@ -115,6 +115,20 @@ COMMANDS: list[tuple[str, int]] = [
     ("check", 0),
     ("check --data", 0),
     ("stats", 0),
+    ("mount nope {empty}", 3),
+    ("mount main@nope {empty}", 3),
+    ("mount main/nope {empty}", 3),
+    ("mount main/file {empty}", 3),
+    ("mount main/../x {empty}", 3),
+    ("mount /main {empty}", 3),
+    ("mount main@v1 {source}/file", 3),
+    ("mount main {source}/nope", 3),
+    ("mount main@v1 {source}", 3),
+    ("mount main {empty} -o sideways", 3),
+    ("mount main {empty} -o ro,attr_timeout=x", 3),
+    ("mount nope {empty} --background", 3),
+    ("umount {empty}", 3),
+    ("umount {source}/nope --lazy", 3),
     ("export list", 0),
     ("export add --branch vm-* --client 10.0.0.0/8 --name lab", 0),
     ("export add --branch vm-* --client nonsense", 3),
@@ -128,7 +142,7 @@ COMMANDS: list[tuple[str, int]] = [
     ("branch list", 0),
 ]
 # Commands that print no data take no --json; what the gateway alone knows is tested elsewhere.
-PLAIN = re.compile(r"cat|(branch|snapshot) delete")
+PLAIN = re.compile(r"cat|u?mount|(branch|snapshot) delete")
 # What differs from store to store and from run to run: times, and ids made of them.
 FRESH = re.compile(
     r"[0-9a-f]{64}|\b[0-9a-f]{12}\b|rollback-\S+|\d{4}-\d\d-\d\d[T ]\d\d[:.]\d\d[:.]\d\d\S*"
@@ -222,7 +236,8 @@ def test_every_command_both_ways(twins: tuple[Fsgw, Fsgw], monkeypatch: pytest.M
     for run in twins:
         folder = run.path.parent
         fill(folder / "source", folder / "changed")
-        names = ("source", "changed", "out", "repository")
+        (folder / "empty").mkdir()
+        names = ("source", "changed", "out", "empty", "repository")
         places.append({name: str(folder / name) for name in names})
         git = Git(folder / "repository").init()
         git("checkout", "-q", "-b", "git-main")
@@ -237,4 +252,6 @@ def test_every_command_both_ways(twins: tuple[Fsgw, Fsgw], monkeypatch: pytest.M
         tree[b"some"] = tree[b"some"]._replace(mtime_ns=0)  # made by the import, when it ran
     assert restored[0] == restored[1]
     left = {operation.name for operation in OPERATIONS} - called
-    assert left == {"status", "clients", "branches.get"}
+    assert left == {
+        *("status", "clients", "branches.get", "mounts.list"),
+    }

@@ -12,12 +12,15 @@ from typing import Any, get_type_hints
 import pytest
 
 from fsgw import config, settings
-from fsgw.config import Config, load, sample
+from fsgw.config import Config, MountConfig, load, sample
 from fsgw.settings import Choice, Flag, ListOf, PathName, Whole
 from store.engine import Options
 from store.errors import InvalidArgument
 
-TABLES: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(Config)}
+# All but [[mount]], of which there may be several, and none is there by itself.
+TABLES: dict[str, Any] = {
+    field.name: field.default for field in dataclasses.fields(Config) if field.name != "mount"
+}
 
 
 def declared() -> Iterator[tuple[str, Any, dataclasses.Field[Any]]]:
@@ -28,6 +31,7 @@ def declared() -> Iterator[tuple[str, Any, dataclasses.Field[Any]]]:
 
 DECLARED = list(declared())
 IDS = [f"{name}.{field.name}" for name, _, field in DECLARED]
+MOUNT = "[[mount]]\nsource = 'main'\ndirectory = 'm'\n"
 
 
 @pytest.fixture
@@ -58,15 +62,25 @@ def test_the_sample_is_the_defaults(file: Path) -> None:
 
 
 def test_the_sample_uncommented_is_the_defaults(file: Path) -> None:
-    live = re.sub(r"(?m)^#(?=\w)", "", sample())
+    live = re.sub(r"(?m)^#(?=\w)", "", sample().partition("#[[mount]]")[0])
     raw = tomllib.loads(live)
     assert [f"{table}.{key}" for table in raw for key in raw[table]] == IDS
     assert loaded(file, live) == Config()
 
 
+def test_the_sample_has_a_mount(file: Path) -> None:
+    live = re.sub(r"(?m)^#(?=\w|\[)", "", "".join(sample().rpartition("#[[mount]]")[1:]))
+    keys = [field.name for field in dataclasses.fields(MountConfig)]
+    (raw,) = tomllib.loads(live)["mount"]
+    assert list(raw) == keys
+    filled = live.replace('source = ""', 'source = "main"').replace('ory = ""', 'ory = "m"')
+    mount = MountConfig(source="main", directory=file.parent / "m")
+    assert loaded(file, filled) == dataclasses.replace(Config(), mount=(mount,))
+
+
 def test_the_sample_says_what_each_key_is_and_what_happens_at_its_limit() -> None:
     flat = " ".join(line.lstrip("# ") for line in sample().splitlines())
-    for _, _, field in DECLARED:
+    for field in (*(field for _, _, field in DECLARED), *dataclasses.fields(MountConfig)):
         assert field.metadata["text"] in flat
         assert field.metadata["limit"] in flat
         assert f"Value: {field.metadata['kind'].words}." in flat
@@ -219,6 +233,18 @@ def test_a_socket_path_that_no_socket_can_have() -> None:
             r"nfs\.connection_buffer_bytes_max must .* \+ 4096 or more",
         ),
         ("[store]\nflush_bytes = 67_108_865", r"store\.flush_bytes must not be more than .*"),
+        ("mount = 1", r"mount is a list of tables: \[\[mount\]\]"),
+        ("[mount]\nsource = 'main'", r"mount is a list of tables: \[\[mount\]\]"),
+        ("mount = [1]", r"mount is a list of tables: \[\[mount\]\]"),
+        (MOUNT + "[[mount]]\nsource = 'main'", "mount 2: it needs source and directory"),
+        ("[[mount]]\ndirectory = 'm'", "mount 1: it needs source and directory"),
+        ("[[mount]]\nsource = ''", r'mount 1: source: "" is not a branch, .*'),
+        ("[[mount]]\nsource = 1", r"mount 1: source: 1 is not a branch, .*"),
+        ("[[mount]]\ndirectory = 1", r"mount 1: directory: 1 is not a path"),
+        (MOUNT + "option = []", r"there is no key mount 1: option; did you mean .*options\?"),
+        (MOUNT + "options = 'ro'", r'mount 1: options: "ro" is not a list of options, .*'),
+        (MOUNT + "options = ['sideways']", r"mount 1: options: .*'sideways' is no option of .*"),
+        (MOUNT + "options = ['attr_timeout=x']", r"mount 1: options: .*a number of seconds\)"),
     ],
 )
 def test_what_is_said_against_a_file(file: Path, text: str, said: str) -> None:
@@ -235,6 +261,14 @@ def test_a_file_that_is_no_toml(file: Path, data: bytes) -> None:
     file.write_bytes(data)
     with pytest.raises(InvalidArgument, match=re.escape(str(file))):
         load(file)
+
+
+def test_mounts_are_read_in_their_order(file: Path) -> None:
+    text = MOUNT + "options = ['ro', 'attr_timeout=1.5']\n[[mount]]\nsource = 'a@b/c'\n"
+    assert loaded(file, text + "directory = '/m'").mount == (
+        MountConfig(source="main", directory=file.parent / "m", options=("ro", "attr_timeout=1.5")),
+        MountConfig(source="a@b/c", directory=Path("/m")),
+    )
 
 
 def test_a_file_that_is_not_there(file: Path) -> None:

@@ -241,11 +241,16 @@ def test_the_log_as_text(fsgw: Fsgw) -> None:
 
 FAILING = """
 import sys
-from fsgw import nfs_door
+import trio
+from fsgw import gateway, nfs_door
 from fsgw.cli import main
+
+ready = trio.Event()
+gateway.notify = lambda text: ready.set()
 
 async def run(self, *, task_status):
     task_status.started({"port": 1, "portmap": ""})
+    await ready.wait()
     self.realm._store.create_branch("unflushed")
     raise ERROR
 

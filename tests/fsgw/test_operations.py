@@ -34,6 +34,7 @@ GIVEN = {
     Form.MOMENT: ["store"],
     Form.EXPORTS: ["path"],
     Form.GATEWAY: ["gateway"],
+    Form.AWAITED: ["gateway"],
 }
 HEARS = {Form.STEPS, Form.HELD, Form.JOBS, Form.MOMENT}
 

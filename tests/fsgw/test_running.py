@@ -125,7 +125,7 @@ def test_short_operations_get_their_turn_in_a_long_one(
             nursery.start_soon(look)
             for _ in range(10):
                 await trio.lowlevel.checkpoint()
-            await it.one("branches.create", name="short")
+            await it.one("branches.create", name="short", uid=0, gid=0)
             made = True
 
     in_loop(run)
@@ -261,7 +261,7 @@ def test_collecting_waits_for_looks_and_the_other_way_round(
                 nursery.start_soon(note, "collected", "gc")
                 for _ in range(20):
                     await trio.lowlevel.checkpoint()
-                await it.one("branches.create", name="meanwhile")
+                await it.one("branches.create", name="meanwhile", uid=0, gid=0)
                 assert order == ["look begins"]
                 may_end = True
         assert order == ["look begins", "look ends", "collected"]

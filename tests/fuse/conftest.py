@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from store.store import Options, Store
+from tests.fuse.kernel import Kernel
 from tests.fuse.mounting import Mounts, require, watched
+from tests.nfs.gateway import Clock, make_store
 from tests.system.gateway import Gateway
 
 
@@ -52,5 +56,35 @@ def common_mounts(
 ) -> Iterator[Mounts]:
     """Mounts of that one."""
     made = Mounts(common_gateway, tmp_path_factory.mktemp("mounts"))
+    yield made
+    made.close()
+
+
+# --- without a mount ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The store's clock, which stands still until it is moved."""
+    return Clock()
+
+
+@pytest.fixture
+def store(clock: Clock) -> Iterator[Store]:
+    """A store with an empty branch `main`, whole at the end."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(
+        prefix="fsgw-", dir=memory if memory.is_dir() else None
+    ) as room:
+        make_store(Path(room) / "store")
+        with Store.open(Path(room) / "store", Options(clock=clock)) as opened:
+            yield opened
+            assert opened.check() == []
+
+
+@pytest.fixture
+def kernel(store: Store) -> Iterator[Kernel]:
+    """A kernel with a mount of the branch, which is unmounted at the end."""
+    made = Kernel(store)
     yield made
     made.close()

@@ -45,6 +45,7 @@ class Exerciser:
         self._files: Files = {}
         self._open: list[Open] = []
         self._snapshots: dict[str, Files] = {}
+        self._taken: dict[str, int] = {}  # when, by the numbers that files get, too
         self._unsynced: dict[int, MountDoor] = {}
         self._numbers = 0
         self.log: list[str] = []
@@ -299,10 +300,11 @@ class Exerciser:
             self._say(f"delete snapshot {name}")
             self._history.delete(name)
             del self._snapshots[name]
-        name = f"s{self._number()}"
+        number = self._number()
+        name = f"s{number}"
         self._say(f"snapshot {name}")
         self._history.snapshot(name)
-        self._snapshots[name] = copied(self._files)
+        self._snapshots[name], self._taken[name] = copied(self._files), number
 
     def _do_look_back(self) -> None:
         """A snapshot shows what it was taken of, from inside the branch."""
@@ -316,15 +318,21 @@ class Exerciser:
         if not self._snapshots:
             return
         self._settle_all()
-        # Whether a snapshot has an inode that had no name is nobody's business.
-        named = {file.key for file in self._files.values()}
-        self._forget([each for each in self._open if each.file.key not in named])
+        target = self._rng.choice(sorted(self._snapshots))
+        # Whether a snapshot has what had no name when it was taken, but was open, is left open.
+        keys = {file.key for file in self._snapshots[target].values()}
+        self._forget(
+            [
+                each
+                for each in self._open
+                if each.file.key not in keys and each.file.key < self._taken[target]
+            ]
+        )
         if self._writeback:
             self._forget(list(self._open))
-        target = self._rng.choice(sorted(self._snapshots))
         self._say(f"rollback to {target}")
         kept = self._history.rollback(target)
-        self._snapshots[kept] = self._files
+        self._snapshots[kept], self._taken[kept] = self._files, self._number()
         self._files = copied(self._snapshots[target])
         self._unsynced.clear()
         by_key = {file.key: file for file in self._files.values()}

@@ -16,7 +16,7 @@ from tests.fuse.mounting import Mounts
 from tests.fuse.wire import WireClient
 from tests.system.gateway import Gateway
 
-OPERATIONS = 1200
+OPERATIONS = 800
 MOUNT_A_FORK_EVERY = 4
 
 
@@ -66,7 +66,7 @@ def client(gateway: Gateway) -> Iterator[WireClient]:
     "options",
     [
         pytest.param([()], id="one mount"),
-        pytest.param([(), ()], id="two mounts"),
+        pytest.param([(), ("sync",)], id="two mounts"),
         pytest.param([("attr_timeout=0,entry_timeout=0",)], id="no caching of attributes"),
         pytest.param([("writeback_cache",)], id="writeback cache"),
     ],

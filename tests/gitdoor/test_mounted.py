@@ -190,8 +190,8 @@ def test_history_grows_while_it_is_read(here: Scene) -> None:
         lines = mounted("log", "-p", "--format=%H").count("+++ b/file")
         assert lines >= seen
         seen = lines
-        mounted.fsck()
     writer.join()
+    mounted.fsck()
     assert mounted("log", "--format=%h").count("\n") == 30
     assert len(os.listdir(mounted.path / ".git" / "objects" / "pack")) <= 2 * 6
 

@@ -7,11 +7,12 @@ import subprocess
 
 import pytest
 
+from tests.fuse import mounting
 from tests.system.images import PROGRAMS, ROOT, missing
 
 
 def test_everything_is_here() -> None:
-    reasons = missing()
+    reasons = missing() + mounting.missing()
     if reasons and not os.environ.get("FSGW_REQUIRE_SYSTEM"):
         pytest.skip("; ".join(reasons))
     assert not reasons
@@ -31,4 +32,5 @@ def test_the_set_up_installs_what_is_used() -> None:
         check=True,
     )
     installed = {pair.partition(":")[0] for pair in done.stdout.split()}
-    assert installed == set(PROGRAMS) - {"gcc", "setpriv"}
+    used = PROGRAMS.keys() | mounting.PROGRAMS.keys()
+    assert installed == used - {"gcc", "git", "setpriv", "tar"}
