@@ -118,12 +118,11 @@ class Export:
         Shown.HIDDEN,
         "The directory .snapshots in a branch's root: hidden (reached by its name), listed, off.",
     )
-    git: Shown = setting(_SHOWN, Shown.HIDDEN, "The same for .git.")
+    git: Shown = setting(
+        _SHOWN, Shown.HIDDEN, "The same for .git, a repository of the branch's history."
+    )
     snapshot_admin: bool = setting(
         Flag(), False, "Whether mkdir and rmdir in .snapshots take and delete snapshots."
-    )
-    git_write: bool = setting(
-        Flag(), False, "Whether git commit, branch and checkout -b in .git change the store."
     )
 
     @property
@@ -139,7 +138,6 @@ class Export:
             self.snapshots,
             self.git,
             self.snapshot_admin,
-            self.git_write,
         )
 
 

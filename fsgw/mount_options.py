@@ -47,7 +47,6 @@ class MountOptions(NamedTuple):
     snapshots: str
     snapshot_admin: bool
     git: str
-    git_write: bool
     nonempty: bool
     store: str
     socket: str
@@ -87,7 +86,6 @@ def parse(given: Iterable[str]) -> MountOptions:
         values.get("snapshots", "hidden"),
         values.get("snapshot_admin", False),
         values.get("git", "hidden"),
-        values.get("git_write", False),
         values.get("nonempty", False),
         values.get("store", ""),
         values.get("socket", ""),
@@ -134,4 +132,4 @@ _VALUES: dict[str, tuple[Callable[[str], Any], str]] = {
     "store": (_path, "the directory of a store"),
     "socket": (_path, "the path of a gateway's socket"),
 }
-_FLAGS = frozenset({"writeback_cache", "snapshot_admin", "git_write", "nonempty"})
+_FLAGS = frozenset({"writeback_cache", "snapshot_admin", "nonempty"})

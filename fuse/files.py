@@ -104,16 +104,15 @@ def setattr_(session: Session, request: Request) -> Result:
 
 
 def _writable(session: Session, tree: Tree | VirtualTree) -> Tree | VirtualTree:
-    if session.options.read_only or tree.read_only:
+    if session.options.read_only:
         raise ReadOnly("this cannot be changed")
     return tree
 
 
 def _own(session: Session, tree: Tree | VirtualTree) -> Tree:
-    """The tree, if it is one that has extended attributes. Raises ReadOnly, Unsupported."""
-    if not isinstance(_writable(session, tree), Tree):
-        raise Unsupported("a virtual directory has no attributes")
-    assert isinstance(tree, Tree)
+    """The tree, if it is one that has extended attributes. Raises ReadOnly."""
+    if session.options.read_only or not isinstance(tree, Tree):
+        raise ReadOnly("this cannot be changed")
     return tree
 
 

@@ -68,7 +68,7 @@ def lookup(session: Session, request: Request) -> Result:
 def _writable(session: Session, node: int) -> tuple[Volume, Tree | VirtualTree, int]:
     """The tree and directory that a name is to be made in. Raises ReadOnly."""
     volume, ino = session.find(node)
-    if session.options.read_only or volume.tree.read_only:
+    if session.options.read_only:
         raise ReadOnly("names are not made here")
     return volume, volume.tree, ino
 

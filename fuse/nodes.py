@@ -110,6 +110,10 @@ class Nodes:
             return ROOT_ID
         return ino if ino in self._counts else 0
 
+    def knows(self, nodeid: int) -> bool:
+        """Whether the kernel knows a node."""
+        return nodeid in self._counts
+
     def known_inodes(self) -> Iterable[int]:
         """All inodes of the main volume that the kernel knows now."""
         return [self.root, *(n for n in self._counts if n < NUMBERS_FROM)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from fuse import errno
@@ -102,6 +103,9 @@ class Session:
         self.opendir_answer: bytes | None = None
         self.requests = 0
         self._acting = False
+        # The request under way has found out that virtual directories list other names: it is
+        # answered once the kernel knows, which for that takes no lock that a look-up holds.
+        self._listings_changed = False
         self._parked: dict[int, Request] = {}
         self._parked_bytes = 0
         self._untold: list[Callable[[], None]] = []
@@ -110,6 +114,8 @@ class Session:
         self._memory = memoryview(bytearray(READ_BYTES_MAX))
         self.sweeps: list[Iterator[None]] = []
         tree.watch(self)
+        for found in virtual:
+            found.watch(partial(self._virtual_changed, found))
 
     def begin(self, notices: Notices, sweep: Callable[[], None]) -> None:
         """From now on the kernel can be told of changes. `sweep` asks for `sweep` to be called."""
@@ -194,6 +200,10 @@ class Session:
         elif isinstance(result, Reading):
             self._read(request, result.job)
         elif result is not None:
+            if self._listings_changed:
+                self._listings_changed = False
+                self._told.when_told(lambda: self._answer(request.unique, result))
+                return
             if operation.changes:
                 if self.options.sync:
                     self._when_durable(request, result)
@@ -345,6 +355,14 @@ class Session:
         """As `inode_changed`."""
         if not self._acting and self._notices is not None and (node := self.nodes.known(ino)):
             self._notices.put_data(node, start, stop)
+
+    def _virtual_changed(self, tree: VirtualTree) -> None:
+        """Have the kernel look at the directories of a virtual one anew."""
+        if self._notices is not None:
+            for ino in tree.directories():
+                if self.nodes.knows(ino):
+                    self._notices.put_data(ino, 0, TO_END)
+                    self._listings_changed = True
 
     def entry_changed(self, directory: int, name: bytes) -> None:
         """As `inode_changed`; what the kernel keeps of the directory's listing goes as well."""

@@ -24,7 +24,7 @@ from gitdoor.serving import Repository, Shown
 from gitdoor.smallpack import Pack
 from gitdoor.subtree import Split
 from store.errors import Stale
-from store.gitrows import COMMIT, TAG, GitRows
+from store.gitrows import COMMIT, TAG, TREE, GitRows
 from store.objects import ObjectReader
 from store.store import Store
 from store.tree import Tree
@@ -34,6 +34,8 @@ _NODE_CACHE_BYTES = 32 * 1024 * 1024
 _KNOWN_MAX = 100_000
 # Commits and tags kept in packs, some 500 bytes each; older ones are loose objects.
 PACKED_MAX = 200_000
+# Trees kept in packs, as bytes there; further ones are loose objects.
+TREES_BYTES_MAX = 32 << 20
 _NS = 1_000_000_000
 # Inodes looked at before others have their turn.
 _LOOKED_AT = 200
@@ -141,6 +143,8 @@ class Checkout:
         self._unpacked: set[bytes] = set()
         self._shallow: set[bytes] = set()
         self._visible: set[bytes] | None = None
+        self._packed_trees: set[bytes] = set()
+        self._tree_bytes = 0
 
     @property
     def name(self) -> str:
@@ -251,7 +255,7 @@ class Checkout:
             full,
             tip,
             None if self._visible is None else set(self._visible),
-            set(self._packed),
+            self._packed | self._packed_trees,
             set(self._unpacked),
         )
 
@@ -286,17 +290,38 @@ class Checkout:
         for node in nodes:
             if any(graph.node(parent) is None for parent in node.parents):
                 self._shallow.add(node.id)
-        if self._visible is not None:
-            present = reached.__contains__
-            found = reaching.items(history, graph, nodes, present)
-            self._visible.update(item.id for item in found if item.kind != COMMIT)
         room = max(0, PACKED_MAX - len(self._packed))
         self._unpacked.update(node.id for node in nodes[room:])
         entries = [smallpack.entry(node.id, COMMIT, node.raw) for node in nodes[:room]]
         new_tags = [(oid, raw) for oid, raw in tags.items() if oid not in self._packed]
         entries += [smallpack.entry(oid, TAG, raw) for oid, raw in new_tags]
-        self._packs = smallpack.added(self._packs, entries)
         self._packed.update(entry.id for entry in entries)
+        if self._visible is not None or self._tree_bytes < TREES_BYTES_MAX:
+            entries += self._trees(history, graph, nodes, reached)
+        self._packs = smallpack.added(self._packs, entries)
+
+    def _trees(
+        self, history: History, graph: Graph, nodes: list[Node], reached: set[bytes]
+    ) -> list[smallpack.Entry]:
+        """The trees of commits, as far as there is room for them, the newest commit's first."""
+        found: list[reaching.Item] = []
+        for item in reaching.items(history, graph, nodes, reached.__contains__):
+            if item.kind == COMMIT:
+                continue
+            if self._visible is not None:
+                self._visible.add(item.id)
+            if item.kind == TREE and item.id not in self._packed_trees:
+                found.append(item)
+        entries = []
+        for item in reversed(found):
+            if self._tree_bytes >= TREES_BYTES_MAX:
+                break
+            assert item.record is not None
+            entry = smallpack.entry(item.id, TREE, history.tree(item.record, item.ino))
+            self._tree_bytes += len(entry.data)
+            entries.append(entry)
+        self._packed_trees.update(entry.id for entry in entries)
+        return entries
 
     def _files(self, refs: list[Shown], full: bytes, time_ns: int) -> dict[bytes, File]:
         contents = {

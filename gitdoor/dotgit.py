@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import stat
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from gitdoor.checkout import Checkout, File, State
 from gitdoor.shelf import Loose, Shelf
@@ -99,6 +99,7 @@ class GitDirectory(VirtualTree):
         self._replaced: OrderedDict[int, File] = OrderedDict()
         self._shown: State | None = None
         self._inodes: dict[int, Inode] = {}
+        self._watchers: list[Callable[[], None]] = []
         self._owner = (-1, -1)
 
     # --- what there is ------------------------------------------------------------------------
@@ -116,6 +117,8 @@ class GitDirectory(VirtualTree):
         now = {hashed(FILE, file.digest): file for file in (*state.files.values(), *index)}
         self._drop({n: file for n, file in self._files.items() if n not in now})
         self._files, self._shown = now, state
+        for changed in self._watchers:
+            changed()
         for number in now:
             self._replaced.pop(number, None)
 
@@ -174,8 +177,19 @@ class GitDirectory(VirtualTree):
     # --- inodes -------------------------------------------------------------------------------
 
     def lasting(self, ino: int) -> bool:
-        """Objects are what they are."""
-        return ino < DIRECTORY
+        """Objects and packs are what they are; of directories watchers are told."""
+        if ino < FILE:
+            return True
+        file = self._files.get(ino)
+        return file is not None and file.path.startswith(b"objects/pack/")
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """As `VirtualTree.watch`."""
+        self._watchers.append(changed)
+
+    def directories(self) -> Iterable[int]:
+        """All directories."""
+        return DIRECTORIES
 
     def replaced(self, ino: int) -> bool:
         """Whether a file has another content by now, and so is another file."""
@@ -283,7 +297,7 @@ class GitDirectory(VirtualTree):
         ]
         if path.startswith(b"objects/") and path[8:] in _FANOUT:
             state = self._state()
-            for oid in self._shelf.ids_from(path[8:], state.visible, state.unpacked):
+            for oid in self._shelf.ids_from(path[8:], state.visible, state.packed, state.unpacked):
                 number = _object_number(oid)
                 name = oid.hex().encode()[2:]
                 at = (number & _MASK) + COOKIE_DOT_DOT + 1

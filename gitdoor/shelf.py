@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import stat
 import zlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
@@ -36,6 +37,8 @@ _WHOLE_BYTES_MAX = 1 << 20
 # Checksums of longer ones.
 _SUMS_MAX = 10_000
 _STEP_BYTES = 1 << 20
+# Ids kept by number, some 200 bytes each.
+_NUMBERS_MAX = 100_000
 _TREES_MAX = 64
 # Trees with more entries than this are made beside.
 _ENTRIES_MAX = 1000
@@ -138,6 +141,8 @@ class Shelf:
         self._trees: dict[bytes, Tree] = {}
         self._records: dict[bytes, GitCommit | None] = {}
         self._version = -1
+        # Ids by their first 60 bits, as they were found: a search by those bits is dear.
+        self._numbers: OrderedDict[int, bytes] = OrderedDict()
 
     # --- which there are ----------------------------------------------------------------------
 
@@ -157,6 +162,9 @@ class Shelf:
                 return None
         elif visible is not None and oid not in visible:
             return None
+        self._numbers[int.from_bytes(oid[:8], "big") >> 4] = oid
+        if len(self._numbers) > _NUMBERS_MAX:
+            self._numbers.popitem(last=False)
         return self._loose(oid, row)
 
     def _loose(self, oid: bytes, row: GitObject) -> Loose | None:
@@ -186,6 +194,9 @@ class Shelf:
         unpacked: set[bytes],
     ) -> Loose | None:
         """The object whose id begins with 60 bits."""
+        known = self._numbers.get(number)
+        if known is not None:
+            return self.find(known, visible, packed, unpacked)
         start = (number << 4).to_bytes(8, "big")
         for oid in sorted(self._rows.ids_from(start[:7])):
             if oid[7] & 0xF0 == start[7]:
@@ -195,15 +206,19 @@ class Shelf:
         return None
 
     def ids_from(
-        self, name: bytes, visible: set[bytes] | None, unpacked: set[bytes]
+        self,
+        name: bytes,
+        visible: set[bytes] | None,
+        packed: set[bytes],
+        unpacked: set[bytes],
     ) -> Iterator[bytes]:
         """Ids that begin with a byte in hex, of what is in no pack."""
         first = bytes.fromhex(name.decode())
         if visible is not None:
-            yield from (oid for oid in visible if oid[:1] == first)
+            yield from (oid for oid in visible if oid[:1] == first and oid not in packed)
         else:
             for oid in self._rows.ids_from(first):
-                row = self._rows.object(oid)
+                row = None if oid in packed else self._rows.object(oid)
                 if row is not None and row.kind in (TREE, BLOB) and self._loose(oid, row):
                     yield oid
         yield from (oid for oid in unpacked if oid[:1] == first)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, Protocol
 
 from store import access
@@ -83,8 +83,15 @@ class VirtualTree(ABC):
         return access.granted(self.getattr(ino), who, mask)
 
     def lasting(self, ino: int) -> bool:
-        """Whether an inode stays as it is, under its name, for as long as anybody may ask."""
+        """Whether an inode stays as it is, under its name, until watchers are told."""
         return False
+
+    def watch(self, changed: Callable[[], None]) -> None:  # noqa: B027 - most have none
+        """Have `changed` called whenever directories that are lasting list other names."""
+
+    def directories(self) -> Iterable[int]:
+        """The directories that are lasting."""
+        return ()
 
     def replaced(self, ino: int) -> bool:
         """Whether a file can still be read, but another one has its name by now."""
