@@ -213,7 +213,8 @@ class GitConfig:
         choice("off", "fast-forward", "forced"),
         "fast-forward",
         "What clients may push to the branches that they may write: nothing; what follows from "
-        "what is there; or anything, which may throw snapshots away and delete branches.",
+        "what is there; or anything. What that replaces stays as a snapshot, but it may delete "
+        "branches and tags.",
     )
     connections_max: int = setting(
         Whole(1, 1_000_000),
