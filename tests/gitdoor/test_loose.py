@@ -44,7 +44,7 @@ def test_git_takes_it_for_its_own(store: Store, original: Git, tmp_path: Path) -
     assert repository.unnamed() == []
     git = laid_out(repository, tmp_path / "laid out")
     git.fsck()
-    assert git("log", "--format=%H", "main~1") == original("log", "--format=%H", "main")
+    assert git("log", "--format=%H", "main~1", "--") == original("log", "--format=%H", "main", "--")
     assert git("rev-parse", "v1.0", "nested") == original("rev-parse", "v1.0", "nested")
     staged = [line.split(" ", 2) for line in git("ls-files", "-s").splitlines()]
     listed = [line.split(" ", 2) for line in git("ls-tree", "-r", "main").splitlines()]
