@@ -34,8 +34,10 @@ from store.gitrows import (
 from store.records import NO_ID, Commit
 from store.store import Store
 
-Beside = Generator[Callable[[], Any], Any, Any]
-"""A generator of functions to be called on any thread; see the package."""
+Step = Callable[[], Any] | int
+Beside = Generator[Step, Any, Any]
+"""A generator of functions to be called on any thread, and of numbers where it only pauses, so
+that what was published can be made durable; see the package."""
 
 Advance = Callable[[int], None]
 
@@ -62,7 +64,7 @@ class Wanted(NamedTuple):
 
 def import_repository(
     store: Store, repository: Repository, prefixes: Sequence[bytes], advance: Advance
-) -> Generator[Callable[[], Any], Any, Report]:
+) -> Generator[Step, Any, Report]:
     """Import all branches, or those whose names start with one of the prefixes, and their tags.
 
     Raises InvalidArgument, NotFound, StorageFailure; what was imported until then is not shown by
@@ -134,7 +136,7 @@ def translated(
         else:
             yield work.sync
             work.publish()
-            engine.objects.reader.renew()
+            yield 0
 
 
 # --- refs -------------------------------------------------------------------------------------

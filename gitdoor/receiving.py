@@ -12,14 +12,14 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from gitdoor import importing, wire
 from gitdoor.graph import History, Missing
-from gitdoor.importing import Wanted, branch_of, descends, moved, new_branch, put_tag
+from gitdoor.importing import Beside, Wanted, branch_of, descends, moved, new_branch, put_tag
 from gitdoor.names import HEADS, TAGS, is_ref, store_name
 from gitdoor.objects import BadObject, object_id, parse_commit, tag_target
 from gitdoor.refs import branch_names, tag_names, tips
@@ -39,8 +39,6 @@ _CAPABILITIES = (
 _NOTHING = bytes(20)
 _COMMANDS_BYTES_MAX = 16 * 1024 * 1024
 _COMMAND = re.compile(rb"([0-9a-f]{40}) ([0-9a-f]{40}) ([^\0\n]+)\Z")
-
-Beside = Generator[Callable[[], Any], Any, Any]
 
 
 class Rules(NamedTuple):
@@ -89,6 +87,9 @@ def parsed(file: BinaryIO) -> Push:
         commands.append(Command(old, new, found[3]))
         if file.tell() > _COMMANDS_BYTES_MAX:
             raise BadRequest("too many commands")
+    names = [command.name for command in commands]
+    if len(set(names)) != len(names):
+        raise BadRequest("multiple updates for one ref are not allowed")
     return Push(commands, capabilities, file.tell())
 
 

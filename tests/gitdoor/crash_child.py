@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from fsgw.pump import Pump
 from gitdoor import translate
 from gitdoor.importing import import_repository
 from gitdoor.source import Repository
@@ -23,14 +24,9 @@ def main() -> None:
             store.flush()
             print(done, flush=True)
 
-        steps = import_repository(store, Repository(Path(sys.argv[2])), [], advance)
-        step = next(steps)
-        try:
-            while True:
-                step = steps.send(step())
-        except StopIteration:
-            store.flush()
-            print("done", flush=True)
+        with Pump(store) as pump:
+            pump.run(import_repository(store, Repository(Path(sys.argv[2])), [], advance))
+        print("done", flush=True)
 
 
 if __name__ == "__main__":

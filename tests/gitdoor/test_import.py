@@ -112,6 +112,20 @@ def test_a_snapshot_on_an_imported_history(store: Store, git: Git, tmp_path: Pat
     assert out("show", "by-hand:plain") == "changed here"
 
 
+def test_a_history_goes_on_from_before_a_deleted_tip(
+    store: Store, git: Git, tmp_path: Path
+) -> None:
+    brought_in(store, git)
+    for info in store.snapshots("main"):
+        if info.name not in ("light", "v1.0", "nested"):
+            store.delete_snapshot("main", info.name)
+    put(store.tree("main"), b"readme", b"changed here")
+    store.snapshot("main", "next")
+    out = written(store, tmp_path / "out.git")
+    assert out("rev-parse", "main~1") == git("rev-parse", "main~1")
+    store.delete_branch("main")
+
+
 def test_what_is_no_repository(store: Store, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="is no git repository"):
         brought_in(store, Git(tmp_path))
