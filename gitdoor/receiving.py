@@ -19,7 +19,17 @@ from typing import BinaryIO, NamedTuple
 
 from gitdoor import importing, wire
 from gitdoor.graph import History, Missing
-from gitdoor.importing import Beside, Wanted, branch_of, descends, moved, new_branch, put_tag
+from gitdoor.importing import (
+    Beside,
+    Follows,
+    Wanted,
+    branch_of,
+    following,
+    moved,
+    new_branch,
+    newest_of,
+    put_tag,
+)
 from gitdoor.names import HEADS, TAGS, is_ref, store_name
 from gitdoor.objects import BadObject, object_id, parse_commit, tag_target
 from gitdoor.refs import branch_names, tag_names, tips
@@ -247,7 +257,13 @@ def _received(store: Store, incoming: Incoming | None, push: Push, rules: Rules)
                     known = work.commit_of(commit)
                     if known is not None:
                         found[oid] = _New(known, tags)
-            return _changed(store, push, found, rules)
+            pairs = [
+                (found[c.new].commit, newest_of(store, c.name))
+                for c in push.commands
+                if c.new in found and c.name.startswith(HEADS)
+            ]
+            follows = yield partial(following, work, pairs)
+            return _changed(store, push, found, rules, follows)
         finally:
             work.close()
 
@@ -306,18 +322,22 @@ def _order(incoming: Incoming, work: Work, tips: list[bytes]) -> list[bytes]:
 # --- refs -------------------------------------------------------------------------------------
 
 
-def _changed(store: Store, push: Push, found: dict[bytes, _New], rules: Rules) -> dict[bytes, str]:
+def _changed(
+    store: Store, push: Push, found: dict[bytes, _New], rules: Rules, follows: Follows
+) -> dict[bytes, str]:
     """Change all refs that may be changed, in one step."""
-    results = {c.name: _refusal(store, c, found, rules) for c in push.commands}
+    results = {c.name: _refusal(store, c, found, rules, follows) for c in push.commands}
     if any(results.values()) and b"atomic" in push.capabilities:
         return {n: reason or "atomic transaction failed" for n, reason in results.items()}
     for command in push.commands:
         if not results[command.name]:
-            results[command.name] = _done(store, command, found.get(command.new), rules)
+            results[command.name] = _done(store, command, found.get(command.new), rules, follows)
     return results
 
 
-def _refusal(store: Store, command: Command, found: dict[bytes, _New], rules: Rules) -> str:
+def _refusal(
+    store: Store, command: Command, found: dict[bytes, _New], rules: Rules, follows: Follows
+) -> str:
     """Why a ref may not be changed; nothing if it may."""
     name = command.name
     if not is_ref(name):
@@ -341,8 +361,7 @@ def _refusal(store: Store, command: Command, found: dict[bytes, _New], rules: Ru
         return "a branch cannot be a tag"
     if branch is None or current == _NOTHING or rules.forced:
         return ""
-    newest = store.history.snapshots[store.history.head(branch).snapshot]
-    return "" if descends(store, new.commit, newest.commit) else "non-fast-forward"
+    return "" if (new.commit, newest_of(store, name)) in follows else "non-fast-forward"
 
 
 def _home(store: Store, rules: Rules) -> str | None:
@@ -364,7 +383,7 @@ def _current(store: Store, name: bytes, rules: Rules) -> bytes:
     return _NOTHING
 
 
-def _done(store: Store, command: Command, new: _New | None, rules: Rules) -> str:
+def _done(store: Store, command: Command, new: _New | None, rules: Rules, follows: Follows) -> str:
     """Change a ref; why not, if not."""
     name = command.name
     if name.startswith(TAGS):
@@ -382,7 +401,7 @@ def _done(store: Store, command: Command, new: _New | None, rules: Rules) -> str
     made = branch is None
     branch = branch or new_branch(store, name)
     try:
-        reason = moved(store, branch, new.commit, forced=rules.forced)
+        reason = moved(store, branch, new.commit, None if rules.forced else follows)
     except errors.QuotaExceeded as error:
         reason = str(error)
     if reason and made:
