@@ -34,7 +34,7 @@ from gitdoor.names import HEADS, TAGS, is_ref, store_name
 from gitdoor.objects import BadObject, object_id, parse_commit, tag_target
 from gitdoor.refs import branch_names, tag_names, tips
 from gitdoor.serving import Repository as Shown
-from gitdoor.source import Found, Large, Repository
+from gitdoor.source import Found, Large, Repository, environment
 from gitdoor.upload import AGENT, ref_lines
 from gitdoor.wire import FLUSH, BadRequest, band, line
 from gitdoor.work import Work
@@ -140,6 +140,7 @@ class Incoming:
                 stdin=file,
                 capture_output=True,
                 check=False,
+                env=environment(),
             )
             if done.returncode:
                 raise Unpacked(done.stderr.decode("utf-8", "replace").strip())
@@ -158,6 +159,7 @@ class Incoming:
                 ["git", "init", "-q", "--bare", "--template=", str(path)],
                 capture_output=True,
                 check=True,
+                env=environment(),
             )
         except FileNotFoundError:
             text = "git is not installed on the gateway: apt-get install git"
