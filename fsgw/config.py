@@ -204,7 +204,7 @@ class GitConfig:
     """
 
     listen: tuple[str, ...] = setting(
-        ListOf("a list of IP addresses", _address),
+        ListOf("a list of IP addresses", _address, may_be_empty=True),
         (),
         "Addresses to listen on. Empty: git is not served.",
     )

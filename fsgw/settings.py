@@ -148,14 +148,16 @@ class PathName:
 
 @dataclasses.dataclass(frozen=True)
 class ListOf(Generic[T]):
-    """A list of at least one item, none twice; `item` reads each, raising ValueError."""
+    """A list of items, none twice, at least one unless it `may_be_empty`; `item` reads each,
+    raising ValueError."""
 
     words: str
     item: Callable[[object], T]
+    may_be_empty: bool = False
 
     def read(self, raw: object, base: Path) -> tuple[T, ...]:
         """The items, in their order."""
-        if not isinstance(raw, list) or not raw:
+        if not isinstance(raw, list) or not (raw or self.may_be_empty):
             raise ValueError
         items = tuple(self.item(one) for one in raw)
         if len(set(items)) < len(items):
