@@ -17,8 +17,9 @@ How the two sides correspond:
   a shallow repository, which is how it is served.
 
 Imports go down only: fsgw -> gitdoor -> store. Nothing here knows sockets or the event loop: long
-work comes as generators of functions to be called beside (on any thread, one after the other),
-between which the caller's thread makes what they made known to the store (`work`). dulwich, which
+work comes as generators of functions to be called beside (on any thread, one after the other), and
+of numbers where they pause, between which the caller's thread makes what they made known to the
+store (`work`). One commit's changes are in memory at a time. dulwich, which
 knows the formats and the pack protocol, comes in here only. Where it is not used: reading a
 repository to import (one process of git reads packs many times faster than Python can), and
 making packs (our trees and blobs come from the store in the order of the pack, undeltified).

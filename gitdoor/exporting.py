@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gitdoor import reaching
 from gitdoor.graph import History
-from gitdoor.importing import Advance
+from gitdoor.importing import Advance, Beside
 from gitdoor.mapping import Mapper
 from gitdoor.names import HEADS
 from gitdoor.packing import Ref, write_repository
@@ -22,8 +22,6 @@ from store.store import Store
 
 _NODE_CACHE_BYTES = 32 * 1024 * 1024
 _COMMITS_A_TIME = 64
-
-Beside = Generator[Callable[[], Any], Any, Any]
 
 
 class Exported(NamedTuple):
@@ -50,6 +48,7 @@ def named(store: Store, commits: Sequence[bytes], advance: Advance) -> Beside:
             yield work.sync
             work.publish()
             advance(done - before)
+            yield 0
     finally:
         work.close()
 

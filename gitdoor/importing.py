@@ -8,7 +8,8 @@ meantime, or that git has rewound, is left as it is and reported.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -34,10 +35,14 @@ from store.gitrows import (
 from store.records import NO_ID, Commit
 from store.store import Store
 
-Beside = Generator[Callable[[], Any], Any, Any]
-"""A generator of functions to be called on any thread; see the package."""
+Step = Callable[[], Any] | int
+Beside = Generator[Step, Any, Any]
+"""A generator of functions to be called on any thread, and of numbers where it only pauses, so
+that what was published can be made durable; see the package."""
 
 Advance = Callable[[int], None]
+Follows = set[tuple[bytes, bytes]]
+"""Pairs of commits of the store: the first is the second, or descends from it."""
 
 _INOS_MIN = 1 << 12
 _PATHS_MAX = 5
@@ -62,7 +67,7 @@ class Wanted(NamedTuple):
 
 def import_repository(
     store: Store, repository: Repository, prefixes: Sequence[bytes], advance: Advance
-) -> Generator[Callable[[], Any], Any, Report]:
+) -> Generator[Step, Any, Report]:
     """Import all branches, or those whose names start with one of the prefixes, and their tags.
 
     Raises InvalidArgument, NotFound, StorageFailure; what was imported until then is not shown by
@@ -83,7 +88,9 @@ def import_repository(
             fresh = [oid for oid in commits if work.commit_of(oid) is None]
             yield from translated(store, work, repository, fresh, None, advance)
             lines = yield partial(_tagged, repository, work, refs, heads, tags)
-            return _put_refs(store, work, refs, heads, lines, len(fresh))
+            pairs = [(work.commit_of(refs[name][1]), newest_of(store, name)) for name in heads]
+            follows = yield partial(following, work, pairs)
+            return _put_refs(store, work, refs, heads, lines, follows, len(fresh))
         finally:
             work.close()
             repository.close()
@@ -134,7 +141,7 @@ def translated(
         else:
             yield work.sync
             work.publish()
-            engine.objects.reader.renew()
+            yield 0
 
 
 # --- refs -------------------------------------------------------------------------------------
@@ -194,6 +201,7 @@ def _put_refs(
     refs: dict[bytes, tuple[bytes, bytes]],
     heads: list[bytes],
     lines: list[_Line],
+    follows: Follows,
     commits: int,
 ) -> Report:
     """Set all branches and snapshots in one step."""
@@ -210,7 +218,7 @@ def _put_refs(
         if branch is None:
             branch = new_branch(store, name)
         named.append(branch)
-        trouble = moved(store, branch, oid, forced=False)
+        trouble = moved(store, branch, oid, follows)
         if trouble is None:
             branches += 1
         elif trouble:
@@ -243,14 +251,24 @@ def new_branch(store: Store, name: bytes) -> str:
     return found
 
 
-def moved(store: Store, branch: str, oid: bytes, *, forced: bool) -> str | None:
-    """Make a branch a commit that is stored; None, or why it stays: `` where it is that already."""
+def newest_of(store: Store, name: bytes) -> bytes:
+    """The commit that a branch of git's is here; NO_ID without one."""
+    branch = branch_of(store, name)
+    newest = None if branch is None else store.history.head(branch).snapshot
+    return store.history.snapshots[newest].commit if newest else NO_ID
+
+
+def moved(store: Store, branch: str, oid: bytes, follows: Follows | None) -> str | None:
+    """Make a branch a commit that is stored; None, or why it stays: `` where it is that already.
+
+    Without `follows` the commit need not descend from what the branch is.
+    """
     history = store.history
     head = history.head(branch)
     newest = history.snapshots.get(head.snapshot)
     if newest is not None and newest.commit == oid and history.is_clean(branch):
         return ""
-    if newest is not None and not forced and not descends(store, oid, newest.commit):
+    if newest is not None and follows is not None and (oid, newest.commit) not in follows:
         return "has snapshots that are not in what would replace it"
     commit = history.commit(oid)
     carriage = None
@@ -283,20 +301,21 @@ def _paths(store: Store, branch: str, inos: set[int]) -> str:
     return ", ".join([*names[:_PATHS_MAX], *more]).replace("\n", "?")
 
 
-def descends(store: Store, oid: bytes, ancestor: bytes) -> bool:
-    """Whether a commit is another one, or has it among those it comes from."""
-    history = store.history
-    if ancestor == NO_ID:
-        return False
-    seen, todo = {oid}, [oid]
-    while todo:
-        found = todo.pop()
-        if found == ancestor:
-            return True
-        fresh = set(history.commit(found).parents) - seen
-        seen |= fresh
-        todo += fresh
-    return False
+def following(work: Work, pairs: Iterable[tuple[bytes | None, bytes]]) -> Follows:
+    """Of pairs of commits those of which the first is the second or descends from it. Any thread:
+    it may be a long way."""
+    found: set[tuple[bytes, bytes]] = set()
+    for oid, ancestor in pairs:
+        seen, todo = {oid}, deque([oid] if oid is not None and ancestor != NO_ID else [])
+        while todo:
+            at = todo.popleft()  # in breadth: what a branch was is near what it is to be
+            if at == ancestor and oid is not None:
+                found.add((oid, ancestor))
+                break
+            fresh = set(Commit.decode(work.view.get(at)).parents) - seen
+            seen |= fresh
+            todo += fresh
+    return found
 
 
 def put_tag(store: Store, branch: str, wanted: Wanted) -> bool:

@@ -78,6 +78,7 @@ class Making:
         self._entries = EMPTY_ROOT if plan.base is None else plan.base.entries
         self.changes: dict[bytes, bytes | None] = {}
         self.made: list[GitEntry] = []
+        self._fresh: set[int] = set()  # directories that were made here
         self.wanted: dict[bytes, list[int]] = {}  # blob -> the files that are to have it
 
     def set(self, key: bytes, mode: int, oid: bytes, ino: int) -> None:
@@ -96,7 +97,7 @@ class Making:
                 self._remove(directory.ino, name, entry)
             for item in directory.items:
                 old = item.old
-                ino = self._item(here, item)
+                ino = self._item(here, item, fresh=directory.ino in self._fresh)
                 key = sort_key(item.name, item.mode)
                 if old is not None and sort_key(item.name, old.mode) != key:
                     self.changes[key_of(directory.ino, sort_key(item.name, old.mode))] = None
@@ -127,7 +128,7 @@ class Making:
             tree_id = object_id(TREE, tree_of(sorted(found.items())))
         self.set(ROOT_KEY, DIRECTORY, tree_id, ino)
 
-    def _item(self, here: Inode, item: Item) -> int:
+    def _item(self, here: Inode, item: Item, *, fresh: bool) -> int:
         """Make one entry what it should be; says its inode."""
         tree, kind, old = self.tree, form(item.mode), item.old
         if old is not None and form(old.mode) == kind == "d":
@@ -141,13 +142,16 @@ class Making:
             return self._entry_ino(here.ino, item.name)
         if old is not None:
             self._remove(here.ino, item.name, old)
-        self._make_way(here.ino, item.name, kind)
+        if not fresh:  # else nothing can be in the way
+            self._make_way(here.ino, item.name, kind)
         attrs = SetAttr(uid=here.uid, gid=here.gid, mtime_ns=self.time_ns)
         if kind == "d":
-            found = self._found(here.ino, item.name)
+            found = None if fresh else self._found(here.ino, item.name)
             if found is not None:
                 return found.ino
-            return tree.mkdir(ROOT, here.ino, item.name, 0o755, attrs=attrs).inode.ino
+            ino = tree.mkdir(ROOT, here.ino, item.name, 0o755, attrs=attrs).inode.ino
+            self._fresh.add(ino)
+            return ino
         if kind == "l":
             target = self._plan.links[item.id]
             return tree.symlink(ROOT, here.ino, item.name, target, attrs=attrs).inode.ino

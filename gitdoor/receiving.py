@@ -12,19 +12,29 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from gitdoor import importing, wire
 from gitdoor.graph import History, Missing
-from gitdoor.importing import Wanted, branch_of, descends, moved, new_branch, put_tag
+from gitdoor.importing import (
+    Beside,
+    Follows,
+    Wanted,
+    branch_of,
+    following,
+    moved,
+    new_branch,
+    newest_of,
+    put_tag,
+)
 from gitdoor.names import HEADS, TAGS, is_ref, store_name
 from gitdoor.objects import BadObject, object_id, parse_commit, tag_target
 from gitdoor.refs import branch_names, tag_names, tips
 from gitdoor.serving import Repository as Shown
-from gitdoor.source import Found, Large, Repository
+from gitdoor.source import Found, Large, Repository, environment
 from gitdoor.upload import AGENT, ref_lines
 from gitdoor.wire import FLUSH, BadRequest, band, line
 from gitdoor.work import Work
@@ -39,8 +49,6 @@ _CAPABILITIES = (
 _NOTHING = bytes(20)
 _COMMANDS_BYTES_MAX = 16 * 1024 * 1024
 _COMMAND = re.compile(rb"([0-9a-f]{40}) ([0-9a-f]{40}) ([^\0\n]+)\Z")
-
-Beside = Generator[Callable[[], Any], Any, Any]
 
 
 class Rules(NamedTuple):
@@ -89,6 +97,9 @@ def parsed(file: BinaryIO) -> Push:
         commands.append(Command(old, new, found[3]))
         if file.tell() > _COMMANDS_BYTES_MAX:
             raise BadRequest("too many commands")
+    names = [command.name for command in commands]
+    if len(set(names)) != len(names):
+        raise BadRequest("multiple updates for one ref are not allowed")
     return Push(commands, capabilities, file.tell())
 
 
@@ -129,6 +140,7 @@ class Incoming:
                 stdin=file,
                 capture_output=True,
                 check=False,
+                env=environment(),
             )
             if done.returncode:
                 raise Unpacked(done.stderr.decode("utf-8", "replace").strip())
@@ -147,6 +159,7 @@ class Incoming:
                 ["git", "init", "-q", "--bare", "--template=", str(path)],
                 capture_output=True,
                 check=True,
+                env=environment(),
             )
         except FileNotFoundError:
             text = "git is not installed on the gateway: apt-get install git"
@@ -246,7 +259,13 @@ def _received(store: Store, incoming: Incoming | None, push: Push, rules: Rules)
                     known = work.commit_of(commit)
                     if known is not None:
                         found[oid] = _New(known, tags)
-            return _changed(store, push, found, rules)
+            pairs = [
+                (found[c.new].commit, newest_of(store, c.name))
+                for c in push.commands
+                if c.new in found and c.name.startswith(HEADS)
+            ]
+            follows = yield partial(following, work, pairs)
+            return _changed(store, push, found, rules, follows)
         finally:
             work.close()
 
@@ -305,18 +324,22 @@ def _order(incoming: Incoming, work: Work, tips: list[bytes]) -> list[bytes]:
 # --- refs -------------------------------------------------------------------------------------
 
 
-def _changed(store: Store, push: Push, found: dict[bytes, _New], rules: Rules) -> dict[bytes, str]:
+def _changed(
+    store: Store, push: Push, found: dict[bytes, _New], rules: Rules, follows: Follows
+) -> dict[bytes, str]:
     """Change all refs that may be changed, in one step."""
-    results = {c.name: _refusal(store, c, found, rules) for c in push.commands}
+    results = {c.name: _refusal(store, c, found, rules, follows) for c in push.commands}
     if any(results.values()) and b"atomic" in push.capabilities:
         return {n: reason or "atomic transaction failed" for n, reason in results.items()}
     for command in push.commands:
         if not results[command.name]:
-            results[command.name] = _done(store, command, found.get(command.new), rules)
+            results[command.name] = _done(store, command, found.get(command.new), rules, follows)
     return results
 
 
-def _refusal(store: Store, command: Command, found: dict[bytes, _New], rules: Rules) -> str:
+def _refusal(
+    store: Store, command: Command, found: dict[bytes, _New], rules: Rules, follows: Follows
+) -> str:
     """Why a ref may not be changed; nothing if it may."""
     name = command.name
     if not is_ref(name):
@@ -340,8 +363,7 @@ def _refusal(store: Store, command: Command, found: dict[bytes, _New], rules: Ru
         return "a branch cannot be a tag"
     if branch is None or current == _NOTHING or rules.forced:
         return ""
-    newest = store.history.snapshots[store.history.head(branch).snapshot]
-    return "" if descends(store, new.commit, newest.commit) else "non-fast-forward"
+    return "" if (new.commit, newest_of(store, name)) in follows else "non-fast-forward"
 
 
 def _home(store: Store, rules: Rules) -> str | None:
@@ -363,7 +385,7 @@ def _current(store: Store, name: bytes, rules: Rules) -> bytes:
     return _NOTHING
 
 
-def _done(store: Store, command: Command, new: _New | None, rules: Rules) -> str:
+def _done(store: Store, command: Command, new: _New | None, rules: Rules, follows: Follows) -> str:
     """Change a ref; why not, if not."""
     name = command.name
     if name.startswith(TAGS):
@@ -381,7 +403,7 @@ def _done(store: Store, command: Command, new: _New | None, rules: Rules) -> str
     made = branch is None
     branch = branch or new_branch(store, name)
     try:
-        reason = moved(store, branch, new.commit, forced=rules.forced)
+        reason = moved(store, branch, new.commit, None if rules.forced else follows)
     except errors.QuotaExceeded as error:
         reason = str(error)
     if reason and made:

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
-from gitdoor import loose
+from gitdoor import stored
 from gitdoor.content import inode_at
 from gitdoor.graph import History, Missing
-from gitdoor.loose import Layout, Span
 from gitdoor.pending import Pending, Steps
 from gitdoor.source import Large
+from gitdoor.stored import Layout, Span
 from store.cache import Budget, GenerationCache
 from store.disposal import Disposal
 from store.errors import NotFound, Stale
@@ -232,7 +232,7 @@ class Shelf:
             return len(made)
         if found.row.kind == BLOB:
             inode = self._inode(found)
-            return Layout(len(loose.prefix(BLOB, inode.size)) + inode.size).file_bytes
+            return Layout(len(stored.prefix(BLOB, inode.size)) + inode.size).file_bytes
         return len(self._whole(found))
 
     def begin_read(self, found: Loose, offset: int, count: int, inode: Inode) -> Read:
@@ -248,7 +248,7 @@ class Shelf:
 
     def _blob(self, oid: bytes, data: bytes) -> bytes:
         """The file of a blob, which is kept."""
-        made = loose.whole(loose.prefix(BLOB, len(data)) + data)
+        made = stored.whole(stored.prefix(BLOB, len(data)) + data)
         self._keep(oid, made)
         return made
 
@@ -282,7 +282,7 @@ class Shelf:
     # --- long blobs ---------------------------------------------------------------------------
 
     def _begin_part(self, found: Loose, blob: Inode, offset: int, count: int, inode: Inode) -> Read:
-        prefix = loose.prefix(BLOB, blob.size)
+        prefix = stored.prefix(BLOB, blob.size)
         layout = Layout(len(prefix) + blob.size)
         span = layout.span(offset, count)
         checksum = 0
@@ -341,4 +341,4 @@ def _made(history: History, oid: bytes) -> bytes:
     except (Missing, NotFound):
         raise Stale(f"object {oid.hex()} is gone") from None
     raw = b"".join(data.pieces) if isinstance(data, Large) else data
-    return loose.whole(loose.prefix(kind, len(raw)) + raw)
+    return stored.whole(stored.prefix(kind, len(raw)) + raw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -35,6 +36,12 @@ class Source(Protocol):
         """Objects by their ids, in that order. Raises NotFound, StorageFailure."""
 
 
+def environment() -> dict[str, str]:
+    """What git is started with: nothing of who started us tells it where to look, or to ask."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return {**kept, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1"}
+
+
 class Repository:
     """A repository on disk, by way of stock git."""
 
@@ -51,7 +58,11 @@ class Repository:
         """What a git command prints. Raises StorageFailure with what it complains of."""
         try:
             done = subprocess.run(
-                self._command(*words), input=given, capture_output=True, check=False
+                self._command(*words),
+                input=given,
+                capture_output=True,
+                check=False,
+                env=environment(),
             )
         except FileNotFoundError:
             raise InvalidArgument("git is not installed: apt-get install git") from None
@@ -111,6 +122,7 @@ class Repository:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=PIECE_BYTES,
+                env=environment(),
             )
         asks, answers = self._process.stdin, self._process.stdout
         assert asks is not None

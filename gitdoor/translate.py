@@ -44,7 +44,7 @@ from store.types import Usage
 # Objects that were put before they are published.
 _OBJECTS_MAX = 50_000
 # Entries of trees that are kept for the commits that follow, some 200 bytes each.
-_TREE_ITEMS_MAX = 500_000
+_TREE_ITEMS_MAX = 200_000
 _FILE_MODES = frozenset((FILE, EXECUTABLE, 0o100664))
 
 

@@ -34,6 +34,8 @@ INO_COUNTER_BITS = 40
 _INO_RESERVED = 1 << 16
 # Locations, or changes of tables, in memory, some 400 bytes each, before a checkpoint is due.
 _RECENT_OBJECTS_MAX = 100_000
+# What a change of a table takes in memory, about.
+_TABLE_ROW_BYTES = 300
 _NEXT_INO, _NEXT_ID = b"next_ino", b"next_id"
 _ELSEWHERE = b"elsewhere"  # compared by identity: a table's value that changes do not have
 
@@ -154,6 +156,11 @@ class Engine:
         self._lock.close()
 
     # --- what trees need (treebase.Ground) ----------------------------------------------------
+
+    @property
+    def fresh_bytes(self) -> int:
+        """Estimated memory of changes that are not journalled yet."""
+        return self.gauge.fresh_bytes + _TABLE_ROW_BYTES * len(self._tables_fresh)
 
     def admit(self, data_bytes: int) -> None:
         """Let a change go ahead that adds so many bytes of data; negative: it removes.

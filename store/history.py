@@ -15,7 +15,7 @@ from store import database as db
 from store.carrying import Carriage
 from store.engine import Engine
 from store.errors import InvalidArgument, NotDirectory, RefExists, StorageFailure
-from store.gitrows import BRANCH_NAME, SNAPSHOT_NAME, forget_ref
+from store.gitrows import BRANCH_NAME, SNAPSHOT_NAME, GitRows, forget_ref
 from store.layer import Chain, Layer
 from store.points import Point, Points
 from store.records import NO_ID, BranchRecord, Commit, Head, SnapshotRecord
@@ -94,7 +94,7 @@ class History(Points):
         """Remove a branch and all of its snapshots. Raises UnknownRef."""
         head = self.head(name)
         for number in [n for n, r in self.snapshots.items() if r.branch == head.branch]:
-            self.delete_snapshot(number)
+            self.delete_snapshot(number, with_branch=True)
         head = self.head(name)  # the snapshots' going may have moved it
         self.refs.test_and_set(head_ref(name), head.encode(), None)
         self._put_branch(head.branch, None)
@@ -338,9 +338,17 @@ class History(Points):
         engine.live[layer.id] = tree
         tree.reap_orphans()
 
-    def delete_snapshot(self, number: int) -> None:
-        """Remove a snapshot; those that stand on it stand on its parent from now on."""
+    def delete_snapshot(self, number: int, *, with_branch: bool = False) -> None:
+        """Remove a snapshot; those that stand on it stand on its parent from now on.
+
+        Where that is a commit without a snapshot, of a history that came from git, it gets one
+        without a name, unless the branch goes as well.
+        """
         record = self.snapshots[number]
+        is_newest = any(head.snapshot == number for _, head in self.heads())
+        below = record.parent
+        if is_newest and not below and not with_branch:
+            below = self._commit_below(record)
         for other, later in list(self.snapshots.items()):
             if later.parent == number:
                 commit = record.parent_commit if record.commit == NO_ID else record.commit
@@ -349,7 +357,7 @@ class History(Points):
                 )
         for branch, head in list(self.heads()):
             if head.snapshot == number:
-                self._move_head(branch, head._replace(snapshot=record.parent))
+                self._move_head(branch, head._replace(snapshot=below))
         if record.branch:
             tag = tag_ref(record.branch, record.name)
             self.refs.test_and_set(tag, keys.pack_u64(number), None)
@@ -357,6 +365,15 @@ class History(Points):
         self._engine.release_layer(self._engine.layers[record.layer])
         if record.branch:
             self._drop_nameless()
+
+    def _commit_below(self, record: SnapshotRecord) -> int:
+        """A nameless snapshot of the commit before one that came from git; 0 for any other."""
+        if record.commit != NO_ID:
+            for parent in self.commit(record.commit).parents[:1]:
+                known = GitRows(self._engine).commit(parent)
+                if known is not None and known.kept:
+                    return self._of_commit(0, parent, "", 0)
+        return 0
 
     def _drop_nameless(self) -> None:
         """Remove nameless snapshots (see `_lineage`) that nothing descends from any more."""

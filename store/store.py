@@ -137,7 +137,7 @@ class Store(ReadStore):
     @property
     def dirty_bytes(self) -> int:
         """Estimated memory of changes that are not durable yet."""
-        return self._engine.gauge.fresh_bytes
+        return self._engine.fresh_bytes
 
     def begin_flush(self) -> FlushJob | None:
         """A job that makes all changes until now durable; None where all is durable already.

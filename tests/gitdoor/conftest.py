@@ -45,14 +45,20 @@ def git(original: Git, tmp_path: Path) -> Git:
 
 
 @pytest.fixture
-def gateway(original: Git, tmp_path: Path) -> Iterator[tuple[Served, str]]:
+def push() -> str:
+    """What the gateway's configuration says of pushes."""
+    return "fast-forward"
+
+
+@pytest.fixture
+def gateway(original: Git, tmp_path: Path, push: str) -> Iterator[tuple[Served, str]]:
     """A gateway with a history of everything, and the URL of its repositories."""
     path = tmp_path / "store"
     Store.init(path)
     with Store.open(path) as store:
         done(store, import_git(store, str(original.path), [], None))
     (tmp_path / "fsgw.toml").write_text(
-        '[git]\nlisten = ["127.0.0.1"]\nport = 0\npush = "fast-forward"\n'
+        f'[git]\nlisten = ["127.0.0.1"]\nport = 0\npush = "{push}"\n'
     )
     with serving(path, "--config", str(tmp_path / "fsgw.toml")) as served:
         yield served, f"http://127.0.0.1:{served.lines[-1]['git_port']}"

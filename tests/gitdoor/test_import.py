@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import random
 import stat
 from pathlib import Path
 
 import pytest
 
+from fsgw.pump import Pump
+from gitdoor.exporting import named
+from gitdoor.graph import History
+from gitdoor.objects import object_id
+from gitdoor.refs import tips
 from store.errors import InvalidArgument
+from store.gitrows import GitRows
 from store.store import Store
 from store.types import ROOT
 from tests.gitdoor.helpers import brought_in, put, written
@@ -112,6 +119,20 @@ def test_a_snapshot_on_an_imported_history(store: Store, git: Git, tmp_path: Pat
     assert out("show", "by-hand:plain") == "changed here"
 
 
+def test_a_history_goes_on_from_before_a_deleted_tip(
+    store: Store, git: Git, tmp_path: Path
+) -> None:
+    brought_in(store, git)
+    for info in store.snapshots("main"):
+        if info.name not in ("light", "v1.0", "nested"):
+            store.delete_snapshot("main", info.name)
+    put(store.tree("main"), b"readme", b"changed here")
+    store.snapshot("main", "next")
+    out = written(store, tmp_path / "out.git")
+    assert out("rev-parse", "main~1") == git("rev-parse", "main~1")
+    store.delete_branch("main")
+
+
 def test_what_is_no_repository(store: Store, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="is no git repository"):
         brought_in(store, Git(tmp_path))
@@ -148,3 +169,29 @@ def test_gc_keeps_the_history(store: Store, git: Git, tmp_path: Path) -> None:
     report = brought_in(store, git)
     assert report["commits"] > 10
     assert written(store, tmp_path / "again.git").refs() == git.refs()
+
+
+def test_objects_are_found_elsewhere_when_their_commit_goes(store: Store, git: Git) -> None:
+    brought_in(store, git)
+    put(store.tree("two"), b"only here", random.Random(2).randbytes(1 << 20))
+    put(store.tree("two"), b"last", b"last\n")  # as on main
+    store.snapshot("two", "bulk")
+    store.settle()
+    with Pump(store) as pump, store.held():
+        pump.run(named(store, [tip.commit for tip in tips(store)], lambda count: None))
+    rows = GitRows(store.engine)
+    shared = bytes.fromhex(git("rev-parse", "main:last").strip())
+    before = rows.object(shared)
+    store.delete_branch("two")
+    assert store.gc().packs_removed == 1
+    after = rows.object(shared)
+    assert before is not None
+    assert after is not None
+    assert before.commit != after.commit
+    assert store.check(data=True) == []
+    history = History(store.engine, store.engine.objects, rows)
+    words = ("--objects", "--no-object-names", "main", "by-hand", "--")
+    for line in git("rev-list", *words).split():
+        kind, data = history.read(bytes.fromhex(line))
+        assert isinstance(data, bytes)
+        assert object_id(kind, data).hex() == line

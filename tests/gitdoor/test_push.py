@@ -131,6 +131,39 @@ def test_pushes_to_a_gateway_that_says_no(gateway: Gateway, clone: Git) -> None:
     assert "403" in clone("push", code=128)
 
 
+@pytest.mark.parametrize("push", ["forced"])
+def test_forced_pushes(gateway: Gateway, clone: Git, tmp_path: Path) -> None:
+    served, url = gateway
+    old = clone("rev-parse", "HEAD").strip()
+    clone("reset", "-q", "--hard", "HEAD~2")
+    clone.write("instead", "x")
+    tip = clone.commit("instead")
+    assert "non-fast-forward" in clone("push", code=1)  # git itself does not even ask
+    clone("push", "-q", "--force")
+    assert "instead" in listed(served, "main")
+    assert "last" not in listed(served, "main")
+    kept = [
+        row for row in rows(served, "/v1/branches/main/snapshots") if row["message"] == "last\n"
+    ]
+    assert kept  # what was replaced is a snapshot still
+    clone("tag", "-f", "light")
+    clone("push", "-q", "--force", "origin", "light")
+    mirror = cloned(f"{url}/main.git", tmp_path / "mirror", "--mirror")
+    assert mirror("rev-parse", "light", "main").split() == [tip, tip]
+    assert old not in mirror("rev-list", "--all")
+    clone("push", "-q", "origin", ":light")
+    assert "light" not in {row["name"] for row in rows(served, "/v1/branches/main/snapshots")}
+    clone("push", "-q", "origin", "HEAD:refs/heads/short-lived")
+    clone("push", "-q", f"{url}/all.git", ":short-lived")
+    assert "short-lived" not in {row["name"] for row in rows(served, "/v1/branches")}
+
+
+@pytest.mark.parametrize("push", ["off"])
+def test_pushes_that_are_off(gateway: Gateway, clone: Git) -> None:
+    clone.commit()
+    assert "403" in clone("push", code=128)
+
+
 def test_a_large_file_and_many(gateway: Gateway, clone: Git, tmp_path: Path) -> None:
     clone.write("large", os.urandom(1 << 20) * 24)
     for number in range(2000):
