@@ -16,6 +16,11 @@ How the two sides correspond:
   snapshot that was deleted, and collected, leaves its commit's id behind: history then is as in
   a shallow repository, which is how it is served.
 
+`.git` in a mount (`dotgit`) is a virtual directory (`store.virtual`). A `checkout` is what it has
+besides objects, at one time: refs, an `index`, and packs of commits and trees (`smallpack`). Other
+objects are loose files whose length needs no compressing (`shelf`, `stored`). What takes long is
+done beside, and requests wait for it (`pending`).
+
 Imports go down only: fsgw -> gitdoor -> store. Nothing here knows sockets or the event loop: long
 work comes as generators of functions to be called beside (on any thread, one after the other), and
 of numbers where they pause, between which the caller's thread makes what they made known to the

@@ -16,6 +16,7 @@ from scripts.benchmarks.fuse_mounts import Caches
 from scripts.benchmarks.fuse_names import names as fuse_names
 from scripts.benchmarks.fuse_work import work
 from scripts.benchmarks.git_history import clone_history, import_history
+from scripts.benchmarks.git_mounts import working_directory
 from scripts.benchmarks.nfs_calls import calls, readdirplus
 from scripts.benchmarks.nfs_data import (
     cold_read,
@@ -77,5 +78,6 @@ AREAS: Mapping[str, Mapping[str, Measure]] = {
     "git": {
         "import": import_history,
         "clone": clone_history,
+        "mount": working_directory,
     },
 }

@@ -28,7 +28,7 @@ _CHANGED = 10
 _ROUNDS = 5
 _START_S = 60.0
 _POLL_S = 0.05
-_ENVIRONMENT = {**os.environ, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+ENVIRONMENT = {**os.environ, "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
 
 
 def make_repository(bench: Bench) -> Path:
@@ -38,7 +38,7 @@ def make_repository(bench: Bench) -> Path:
     commits = bench.size(_COMMITS_FULL, _COMMITS_QUICK)
     _git("init", "--quiet", "--bare", "--initial-branch=main", str(path))
     feed = subprocess.Popen(
-        ["git", "-C", str(path), "fast-import", "--quiet"], stdin=subprocess.PIPE, env=_ENVIRONMENT
+        ["git", "-C", str(path), "fast-import", "--quiet"], stdin=subprocess.PIPE, env=ENVIRONMENT
     )
     assert feed.stdin is not None
     for part in _history(files, commits):
@@ -72,7 +72,7 @@ def _history(files: int, commits: int) -> Iterator[bytes]:
 
 
 def _git(*words: str) -> None:
-    subprocess.run(["git", *words], check=True, env=_ENVIRONMENT)
+    subprocess.run(["git", *words], check=True, env=ENVIRONMENT)
 
 
 def _fsgw(store: Path, *words: str) -> None:
@@ -174,7 +174,7 @@ def _daemon(bench: Bench, repository: Path) -> int:
             *("git", "daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1"),
             *(f"--port={port}", f"--base-path={repository.parent}"),
         ],
-        env={**_ENVIRONMENT, "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory",
+        env={**ENVIRONMENT, "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory",
              "GIT_CONFIG_VALUE_0": "*"},
         stderr=subprocess.DEVNULL,
         start_new_session=True,
