@@ -38,6 +38,13 @@ class Sight(NamedTuple):
     version: Callable[[], int]
 
 
+class _Kept(NamedTuple):
+    """A repository, and its directories by whether they are listed."""
+
+    checkout: Checkout
+    directories: dict[bool, GitDirectory]
+
+
 class GitDirectories:
     """See the module. `run` until cancelled; what is asked for before that waits."""
 
@@ -45,7 +52,7 @@ class GitDirectories:
         self._store, self._committer = store, committer
         self._pending = Pending(self._start)
         self._shelf = Shelf(store, self._pending)
-        self._checkouts: OrderedDict[Hashable, Checkout] = OrderedDict()
+        self._all: OrderedDict[Hashable, _Kept] = OrderedDict()
         self._early: list[tuple[Steps, Callable[[Any, Exception | None], None]]] = []
         self._nursery: trio.Nursery | None = None
         self._runner: Runner | None = None
@@ -54,11 +61,23 @@ class GitDirectories:
 
     def directory(self, branch: int, root: int, sight: Sight, listed: bool) -> GitDirectory:
         """`.git` of a branch, by its id, or of the directory `root` in it, where that is not 0."""
+        return GitDirectory(self._kept(branch, root, sight).checkout, self._shelf, listed)
+
+    def shared(self, branch: int, root: int, sight: Sight, listed: bool) -> GitDirectory:
+        """The same one for all who see the same: what one was shown, all can still read."""
+        kept = self._kept(branch, root, sight)
+        found = kept.directories.get(listed)
+        if found is None:
+            found = GitDirectory(kept.checkout, self._shelf, listed)
+            kept.directories[listed] = found
+        return found
+
+    def _kept(self, branch: int, root: int, sight: Sight) -> _Kept:
         key = branch, root, sight.key
-        checkout = self._checkouts.get(key)
-        if checkout is None:
+        kept = self._all.get(key)
+        if kept is None:
             ids = self._store.ids
-            checkout = self._checkouts[key] = Checkout(
+            checkout = Checkout(
                 self._store,
                 branch,
                 root,
@@ -66,10 +85,11 @@ class GitDirectories:
                 lambda: ids.version + sight.version(),
                 self._pending,
             )
-            if len(self._checkouts) > _CHECKOUTS_MAX:
-                self._checkouts.popitem(last=False)
-        self._checkouts.move_to_end(key)
-        return GitDirectory(checkout, self._shelf, listed)
+            kept = self._all[key] = _Kept(checkout, {})
+            if len(self._all) > _CHECKOUTS_MAX:
+                self._all.popitem(last=False)
+        self._all.move_to_end(key)
+        return kept
 
     # --- work beside --------------------------------------------------------------------------
 

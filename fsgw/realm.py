@@ -111,7 +111,7 @@ class Realm:
         if not volume.snapshot and rule.git is not Shown.OFF and self._git is not None:
             root = 0 if volume.root == made.tree.root else volume.root
             listed = rule.git is Shown.LISTED
-            found = self._git.directory(volume.branch, root, self._sight(peer), listed)
+            found = self._git.shared(volume.branch, root, self._sight(peer), listed)
             made.show(self._made(found, volume, rule, name))
         return made
 

@@ -49,7 +49,7 @@ _FIXED = [
     *(b"objects/" + name for name in _FANOUT),
 ]
 # Files that have lost their names stay readable until there are so many bytes of them.
-_REPLACED_BYTES_MAX = 64 << 20
+_REPLACED_BYTES_MAX = 16 << 20
 _INODES_MAX = 20_000
 
 

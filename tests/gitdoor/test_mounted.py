@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import subprocess
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from nfs.nfs3_types import nfsstat3
+from tests.fuse.wire import WireClient
 from tests.gitdoor.mounted import Scene, scene
 from tests.gitdoor.repositories import Git
 
@@ -212,3 +216,53 @@ def test_a_directory_has_a_history_of_its_own(imported: Scene, original: Git) ->
     fetched = imported.fetched("/main/src")
     fetched.fsck()
     assert fetched("rev-parse", "HEAD") == mounted("rev-parse", "HEAD")
+
+
+def test_handles_outlive_snapshots_and_restarts(here: Scene) -> None:
+    """A file that git would have replaced is stale when it is opened, but can be read on."""
+    here.mount().write("file", "one")
+    here.snapshot("first")
+    with WireClient(here.gateway.port) as client:
+        git = client.find(client.mount("/main"), b".git")
+        head, refs = client.find(git, b"HEAD"), client.find(git, b"packed-refs")
+        before = client.read(refs).ok().data
+        here.snapshot("second")
+        assert client.find(git, b"HEAD") == head
+        assert client.find(git, b"packed-refs") != refs
+        assert client.getattr(refs).status == nfsstat3.STALE
+        assert client.read(refs).ok().data == before
+        new = client.read(client.find(git, b"packed-refs")).ok().data
+        assert b"refs/tags/second" in new
+        oid = new.splitlines()[1][:40]
+        names = b"objects", oid[:2], oid[2:]
+        loose = client.find(git, *names)
+        data = client.read(loose).ok().data
+        assert hashlib.sha1(zlib.decompress(data)).hexdigest().encode() == oid
+    for mount in list(here.mounts.gateway.fsgw("mounts").splitlines()[1:]):
+        here.gateway.fsgw("umount", mount.split()[1])
+    here.gateway.stop()
+    here.gateway.start()
+    with WireClient(here.gateway.port) as client:
+        assert client.read(loose).ok().data == data
+        assert client.read(head).ok().data == b"ref: refs/heads/main\n"
+        assert client.getattr(git).ok().obj_attributes.type == 2
+        assert client.find(git, *names) == loose
+
+
+def test_a_client_sees_the_branches_that_it_may_see(here: Scene, tmp_path: Path) -> None:
+    for name in ("main", "secret"):
+        if name != "main":
+            here.gateway.fsgw("branch", "create", name)
+        here.mount(name).write("file", name)
+        here.snapshot("snap", branch=name)
+    every = {"refs/heads/main", "refs/heads/secret", "refs/tags/snap", "refs/tags/secret/snap"}
+    assert here.mount().refs().keys() == every
+    rules = '[[export]]\nbranches = ["main"]\nclients = ["127.0.0.0/8"]\n'
+    here.gateway.write_exports(rules)
+    here.gateway.fsgw("export", "reload")
+    fetched = here.fetched()
+    fetched.fsck()
+    assert fetched.refs().keys() == {"refs/heads/main", "refs/tags/snap"}
+    assert fetched("fsck", "--lost-found").strip() == ""
+    found = fetched("cat-file", "--batch-all-objects", "--batch-check=%(objecttype)")
+    assert sorted(found.split()) == ["blob", "commit", "tree"]
