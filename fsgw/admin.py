@@ -147,13 +147,14 @@ def _view(store: ReadStore, ref: str) -> Iterator[Tree]:
         store.close_view(tree)
 
 
-class _Meter:
+class Meter:
     """Adds up work done, for somebody who may want to hear of it."""
 
     def __init__(self, progress: Progress | None, total: int | None) -> None:
         self._progress, self._total, self._done = progress, total, 0
 
     def advance(self, units: int) -> None:
+        """So much more was done."""
         self._done += units
         if self._progress is not None:
             self._progress(self._done, self._total)
@@ -176,7 +177,7 @@ def import_tree(
     Then, if asked for, take a snapshot. What others write there meanwhile may be undone, or end
     the import with an error; what it did until then stays.
     """
-    _refuse_relative(source)
+    refuse_relative(source)
     if "@" in branch:
         raise errors.ReadOnly(f"{branch!r} is a snapshot: only a branch can be written")
     _, inner = split_ref(f"{branch}/{path}")
@@ -184,7 +185,7 @@ def import_tree(
     total = None
     if progress is not None:
         total = yield from beside(count_units, os.fsencode(source))
-    importer = Importer(tree, Rules(checksum, delete), _Meter(progress, total).advance)
+    importer = Importer(tree, Rules(checksum, delete), Meter(progress, total).advance)
     row = plain.report((yield from importer.run(os.fsencode(source), inner)))
     row["snapshot"] = None
     if snapshot is not None:
@@ -192,7 +193,8 @@ def import_tree(
     return row
 
 
-def _refuse_relative(path: str) -> None:
+def refuse_relative(path: str) -> None:
+    """Raises InvalidArgument unless a local path says where it is by itself."""
     if not os.path.isabs(path):
         raise errors.InvalidArgument(f"{path!r} is no absolute path")
 
@@ -201,12 +203,12 @@ def restore_tree(
     store: ReadStore, source: str, target: str, force: bool, progress: Progress | None
 ) -> Plain:
     """Restore `source` (REF[/sub/dir]) into the local directory `target`, new or empty."""
-    _refuse_relative(target)
+    refuse_relative(target)
     ref, path = split_ref(source)
     with _view(store, ref) as tree:
         usage = tree.usage()
         units = usage.used_bytes + PAGE_BYTES * usage.inodes if path == b"/" else None
-        advance = _Meter(progress, units).advance
+        advance = Meter(progress, units).advance
         return plain.report(restore_directory(tree, path, os.fsencode(target), force, advance))
 
 

@@ -14,8 +14,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fsgw import mount_options, settings
-from fsgw.settings import Flag, ListOf, PathName, Text, Whole, choice, setting
+from fsgw import settings
+from fsgw.mount_config import MountConfig, read_mounts
+from fsgw.settings import Flag, ListOf, PathName, Whole, choice, setting
 from store.engine import Options
 from store.errors import InvalidArgument
 
@@ -197,36 +198,37 @@ class NfsConfig:
     )
 
 
-def _mount_option(raw: object) -> str:
-    if not isinstance(raw, str):
-        raise ValueError(f"{raw!r} is no option")
-    try:
-        mount_options.parse([raw])
-    except InvalidArgument as error:
-        raise ValueError(str(error)) from None
-    return raw
-
-
-def _source(raw: object) -> str:
-    if not isinstance(raw, str) or not raw or "\0" in raw:
-        raise ValueError
-    return raw
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MountConfig:
-    """One FUSE mount that is made at the start."""
+class GitConfig:
+    """Git over HTTP: `git clone http://ADDRESS:PORT/BRANCH.git`, or all.git for all branches.
 
-    source: str = setting(
-        Text("a branch, BRANCH@SNAPSHOT or commit id, with /sub/dir a directory in it", _source),
-        "",
-        "What to mount.",
-    )
-    directory: Path | None = setting(PathName(), None, "Where: an empty directory.")
-    options: tuple[str, ...] = setting(
-        ListOf("a list of options, as `fsgw mount -o` takes them", _mount_option, least=0),
+    The exports say which branches a client sees, and writes.
+    """
+
+    listen: tuple[str, ...] = setting(
+        ListOf("a list of IP addresses", _address, least=0),
         (),
-        "Options of the mount.",
+        "Addresses to listen on. Empty: git is not served.",
+    )
+    port: int = setting(Whole(0, 65535), 8418, "TCP port. 0: any free one, which the log tells.")
+    push: str = setting(
+        choice("off", "fast-forward", "forced"),
+        "fast-forward",
+        "What clients may push to the branches that they may write: nothing; what follows from "
+        "what is there; or anything. What that replaces stays as a snapshot, but it may delete "
+        "branches and tags.",
+    )
+    connections_max: int = setting(
+        Whole(1, 1_000_000),
+        256,
+        "Connections of clients, each of some 100 KiB; a pack that is made takes 32 MiB more.",
+        limit="a further connection is closed at once.",
+    )
+    push_bytes_max: int = setting(
+        Whole(MIB, 1024 * GIB, "bytes"),
+        16 * GIB,
+        "Length of one push. It lies in the directory for temporary files until it is taken in.",
+        limit="the push is refused.",
     )
 
 
@@ -285,6 +287,7 @@ class Config:
 
     store: StoreConfig = StoreConfig()
     nfs: NfsConfig = NfsConfig()
+    git: GitConfig = GitConfig()
     admin: AdminConfig = AdminConfig()
     exports: ExportsConfig = ExportsConfig()
     log: LogConfig = LogConfig()
@@ -362,26 +365,12 @@ def load(path: Path) -> Config:
         if name in raw and name not in _TABLES:
             raise InvalidArgument(f"{where}: {name} stands in no table; it is a key of [{table}]")
     settings.refuse_unknown(raw, [*_TABLES, _MOUNT], where)
-    mounts = _mounts(raw.pop(_MOUNT, []), path.absolute().parent, where)
+    mounts = read_mounts(raw.pop(_MOUNT, []), path.absolute().parent, where)
     for name, table in raw.items():
         if not isinstance(table, dict):
             raise InvalidArgument(f"{where}: {name} is a table of keys: [{name}]")
     config = _put(Config(), raw, path.absolute().parent, where)
     return dataclasses.replace(config, mount=mounts)
-
-
-def _mounts(raw: object, base: Path, where: str) -> tuple[MountConfig, ...]:
-    """The FUSE mounts of a file. Raises InvalidArgument."""
-    if not isinstance(raw, list) or not all(isinstance(one, dict) for one in raw):
-        raise InvalidArgument(f"{where}: mount is a list of tables: [[mount]]")
-    mounts = []
-    for number, one in enumerate(raw, 1):
-        prefix = f"mount {number}: "
-        found = settings.read(MountConfig, one, base, where, prefix)
-        if not found.source or found.directory is None:
-            raise InvalidArgument(f"{where}: {prefix}it needs source and directory")
-        mounts.append(found)
-    return tuple(mounts)
 
 
 def _put(config: Config, raw: Mapping[str, Mapping[str, object]], base: Path, where: str) -> Config:

@@ -118,7 +118,9 @@ class Export:
         Shown.HIDDEN,
         "The directory .snapshots in a branch's root: hidden (reached by its name), listed, off.",
     )
-    git: Shown = setting(_SHOWN, Shown.HIDDEN, "The same for .git.")
+    git: Shown = setting(
+        _SHOWN, Shown.HIDDEN, "The same for .git, a repository of the branch's history."
+    )
     snapshot_admin: bool = setting(
         Flag(), False, "Whether mkdir and rmdir in .snapshots take and delete snapshots."
     )
@@ -255,6 +257,14 @@ class Exports:
                 if export.branches.match(branch) and export.lets_in(*client):
                     return export.rule
         return None
+
+    def those_for(self, address: str) -> tuple[int, ...]:
+        """Which exports are for a client: clients that have the same see the same."""
+        client = _numbered(address)
+        if client is None:
+            return ()
+        found = [n for n, export in enumerate(self._compiled) if export.lets_in(*client)]
+        return (self.version, *found)
 
     def may_mount_any(self, address: str) -> bool:
         """Whether any export lets the client at an IP address in."""

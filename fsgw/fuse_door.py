@@ -20,6 +20,7 @@ from typing import NamedTuple
 import trio
 
 from fsgw.committer import Committer
+from fsgw.git_directories import GitDirectories
 from fsgw.logs import event
 from fsgw.mount_options import MountOptions, parse
 from fsgw.paths import split_ref
@@ -33,6 +34,7 @@ from store.errors import InvalidArgument, NotDirectory, NotFound, Stale, Unknown
 from store.snapdir import SnapshotDirectory
 from store.store import Store
 from store.tree import Tree
+from store.virtual import VirtualTree
 
 log = logging.getLogger(__name__)
 
@@ -84,10 +86,15 @@ class FuseDoor:
     """See the module. `run` until cancelled, `drain` before that."""
 
     def __init__(
-        self, store: Store, committer: Committer, wanted: Iterable[Wanted], directory: Path
+        self,
+        store: Store,
+        committer: Committer,
+        git: GitDirectories,
+        wanted: Iterable[Wanted],
+        directory: Path,
     ) -> None:
         """`wanted` is mounted at the start; `directory` is the store's."""
-        self._store, self._committer = store, committer
+        self._store, self._committer, self._git = store, committer, git
         self._wanted = list(wanted)
         self._record = directory / RECORD
         self._mounts: dict[str, _Mounted] = {}
@@ -177,7 +184,8 @@ class FuseDoor:
                 committer.told,
                 server.send,
                 OPERATIONS,
-                self._snapshots(tree, root, branch, options),
+                self._virtual(tree, root, branch, options),
+                _Snapshots(self._store),
             )
             mounted = _Mounted(wanted, session, server, view, time.time_ns())
             self._mounts[place] = mounted
@@ -207,14 +215,20 @@ class FuseDoor:
             raise NotFound(f"{source!r}: there is no such directory") from None
         return tree, inode.ino, view, branch
 
-    def _snapshots(
+    def _virtual(
         self, tree: Tree, root: int, branch: int, options: MountOptions
-    ) -> tuple[SnapshotDirectory, _Snapshots] | None:
-        """What `.snapshots` shows, where it is shown."""
-        if not branch or root != tree.root or options.snapshots == "off":
-            return None
-        writable = options.snapshot_admin and not options.session.read_only
-        return SnapshotDirectory(self._store, branch, writable), _Snapshots(self._store)
+    ) -> list[VirtualTree]:
+        """The virtual directories in a mount's root."""
+        found: list[VirtualTree] = []
+        if branch and root == tree.root and options.snapshots != "off":
+            writable = options.snapshot_admin and not options.session.read_only
+            listed = options.snapshots == "listed"
+            found.append(SnapshotDirectory(self._store, branch, writable, listed))
+        if branch and options.git != "off":
+            inside = 0 if root == tree.root else root
+            listed = options.git == "listed"
+            found.append(self._git.directory(branch, inside, self._git.all, listed))
+        return found
 
     async def _serve(
         self,

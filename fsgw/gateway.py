@@ -14,6 +14,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -23,6 +24,8 @@ from fsgw.committer import Committer
 from fsgw.config import Config
 from fsgw.exports import Exports
 from fsgw.fuse_door import FuseDoor, Wanted, free_dying
+from fsgw.git_directories import GitDirectories
+from fsgw.http_server import HttpServer
 from fsgw.logs import event
 from fsgw.nfs_door import NfsDoor
 from fsgw.notify import notify
@@ -32,6 +35,9 @@ from fsgw.running import Runner
 from fsgw.status import Rates
 from store.errors import AlreadyOpen, InvalidArgument
 from store.store import Store
+
+if TYPE_CHECKING:
+    from fsgw.git_door import GitDoor
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +59,12 @@ class Gateway:
             store, config.store.flush_bytes, config.store.flush_age_ms / 1000
         )
         self.exports = Exports(self.exports_file)
-        self.door = NfsDoor(store, self.exports, self.committer, config.nfs, self.directory)
+        self.git = GitDirectories(store, self.committer)
+        self.door = NfsDoor(
+            store, self.exports, self.committer, self.git, config.nfs, self.directory
+        )
         wanted = [Wanted(m.source, str(m.directory), m.options) for m in config.mount]
-        self.fuse = FuseDoor(store, self.committer, wanted, self.directory)
+        self.fuse = FuseDoor(store, self.committer, self.git, wanted, self.directory)
         self.fuse.others.register(self.door.server.heard_on, select.EPOLLIN)
         self.rates = Rates(self)
         self.is_ready = False
@@ -70,10 +79,13 @@ class Gateway:
         group; the store is not closed here.
         """
         sock = listen(self.socket, self.config.admin.socket_mode)
-        api = AdminServer(application(Runner(self), self.config.admin.request_bytes_max), sock)
+        runner = Runner(self)
+        api = AdminServer(application(runner, self.config.admin.request_bytes_max), sock)
+        git = self._git_door(runner)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self.committer.run)
+                await nursery.start(self.git.run, runner)
                 nursery.start_soon(self._obey, signals)
                 await nursery.start(api.run)
                 told: Plain = {}
@@ -81,11 +93,14 @@ class Gateway:
                     bound: Plain = await nursery.start(self.door.run)
                     told = {f"nfs_{key}": value for key, value in bound.items()}
                 nursery.start_soon(self.rates.run)
+                if git is not None:
+                    await nursery.start(git.server.run)
+                    told |= {f"git_{key}": value for key, value in git.bound.items()}
                 await nursery.start(self.fuse.run)
                 ready({**told, "socket": str(self.socket)})
                 self.is_ready = True
                 await self._stopping.wait()
-                await self._drain(api)
+                await self._drain([api] if git is None else [api, git.server])
                 await self.committer.durable()
                 nursery.cancel_scope.cancel()
 
@@ -114,7 +129,15 @@ class Gateway:
         else:
             event(log, "exports", changed=changed)
 
-    async def _drain(self, api: AdminServer) -> None:
+    def _git_door(self, runner: Runner) -> GitDoor | None:
+        """The door for git, where the configuration has one."""
+        if not self.config.git.listen:
+            return None
+        from fsgw.git_door import GitDoor
+
+        return GitDoor(self.store, self.exports, runner, self.config.git)
+
+    async def _drain(self, servers: list[HttpServer]) -> None:
         """Let clients have their answers, for as long as the configuration gives them."""
         event(log, "stopping")
         notify("STOPPING=1")
@@ -122,13 +145,15 @@ class Gateway:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._hurry, nursery.cancel_scope)
                 async with trio.open_nursery() as parts:
-                    parts.start_soon(api.drain)
+                    for server in servers:
+                        parts.start_soon(server.drain)
                     parts.start_soon(self.door.drain)
                     parts.start_soon(self.fuse.drain)
                 nursery.cancel_scope.cancel()
         if limit.cancelled_caught or self._at_once.is_set():
             log.warning("not all clients had their answers in time")
-        api.hang_up()
+        for server in servers:
+            server.hang_up()
 
     async def _hurry(self, scope: trio.CancelScope) -> None:
         await self._at_once.wait()

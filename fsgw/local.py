@@ -92,7 +92,7 @@ def _result(
             return function(store, **values)
         case Form.MOMENT:
             return function(store, **values, progress=progress)
-        case Form.STEPS:
+        case Form.STEPS | Form.HELD:
             with Pump(store) as pump:
                 return pump.run(function(store, **values, progress=progress))
         case _:

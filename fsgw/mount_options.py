@@ -38,14 +38,15 @@ _SHOWN = ("hidden", "listed", "off")
 
 
 class MountOptions(NamedTuple):
-    """What the words of a mount come to. `kernel`: options for the helper. `snapshots`: how
-    `.snapshots` shows. `nonempty`: mount over what is in the directory. `store`, `socket`: which
-    gateway is asked, empty for the command's own."""
+    """What the words of a mount come to. `kernel`: options for the helper. `snapshots`, `git`: how
+    `.snapshots` and `.git` show. `nonempty`: mount over what is in the directory. `store`,
+    `socket`: which gateway is asked, empty for the command's own."""
 
     session: Options
     kernel: tuple[str, ...]
     snapshots: str
     snapshot_admin: bool
+    git: str
     nonempty: bool
     store: str
     socket: str
@@ -78,13 +79,13 @@ def parse(given: Iterable[str]) -> MountOptions:
         read_only=_last(kernel, "ro", "rw"),
         writeback_cache=values.get("writeback_cache", False),
         sync=_last(kernel, "sync", "async"),
-        listed=values.get("snapshots") == "listed",
     )
     return MountOptions(
         session,
         ("default_permissions", *kernel),
         values.get("snapshots", "hidden"),
         values.get("snapshot_admin", False),
+        values.get("git", "hidden"),
         values.get("nonempty", False),
         values.get("store", ""),
         values.get("socket", ""),
@@ -126,6 +127,7 @@ def _path(text: str) -> str:
 _VALUES: dict[str, tuple[Callable[[str], Any], str]] = {
     "attr_timeout": (_seconds, "a number of seconds"),
     "entry_timeout": (_seconds, "a number of seconds"),
+    "git": (_shown, f"one of {', '.join(_SHOWN)}"),
     "snapshots": (_shown, f"one of {', '.join(_SHOWN)}"),
     "store": (_path, "the directory of a store"),
     "socket": (_path, "the path of a gateway's socket"),

@@ -21,6 +21,7 @@ import trio
 from fsgw.committer import Committer
 from fsgw.config import NfsConfig
 from fsgw.exports import Exports
+from fsgw.git_directories import GitDirectories
 from fsgw.plain import Plain
 from fsgw.realm import Realm, handle_key
 from nfs import mount3, nfs3, registration, rpcbind
@@ -49,13 +50,14 @@ class NfsDoor:
         store: Store,
         exports: Exports,
         committer: Committer,
+        git: GitDirectories,
         config: NfsConfig,
         directory: Path,
     ) -> None:
         """`directory` is the store's. Raises StorageFailure where the handles' key is not to be
         had."""
         self._config, self._committer = config, committer
-        self.realm = Realm(store, exports, handle_key(directory))
+        self.realm = Realm(store, exports, handle_key(directory), git)
         self.mounts = MountTable()
         self._registry = Registry()
         self._programs = [

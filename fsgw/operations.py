@@ -34,6 +34,7 @@ class Form(enum.Enum):
     PAUSES = "a generator of rows on a store"
     READS = "a generator of reads on a store"
     STEPS = "steps on a store"
+    HELD = "steps on a store, while no garbage is collected"
     JOBS = "a generator of jobs of a store"
     MOMENT = "a function of a store or a moment of one, and of progress"
     EXPORTS = "a function of the file of exports"
@@ -340,6 +341,23 @@ OPERATIONS = (
             Argument("source", str, f"{_REF}, with /sub/dir a directory in it."),
             Argument("target", str, "Absolute path of the local directory; missing or empty."),
             Argument("force", bool, "Into one that is not empty, over its files.", False),
+        ),
+    ),
+    # --- git ---
+    Operation(
+        "git.import", "POST", "/git/import", _TASK, Form.HELD, "git:import_git",
+        "Bring the history of a git repository in: branches, and tags as snapshots.",
+        (
+            Argument("source", str, "Absolute path of the local repository."),
+            Argument("prefixes", list, "Only branches whose names start so; none: all.", []),
+        ),
+    ),
+    Operation(
+        "git.export", "POST", "/git/export", _TASK, Form.HELD, "git:export_git",
+        "Write branches and their named snapshots as a bare git repository.",
+        (
+            Argument("names", list, "Names of the branches; none: all.", []),
+            Argument("target", str, "Absolute path of the local directory; missing or empty."),
         ),
     ),
     # --- upkeep ---

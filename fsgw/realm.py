@@ -14,16 +14,17 @@ from pathlib import Path
 from xxhash import xxh3_64_intdigest
 
 from fsgw.exports import Exports
+from fsgw.git_directories import GitDirectories, Sight
 from nfs.export import Rule, Shown
 from nfs.exported import Exported, Listed
 from nfs.handle import KEY_BYTES, Handles, Volume
 from nfs.peer import Peer
-from store import snapdir
 from store.errors import AccessDenied, NotDirectory, NotFound, Stale, StorageFailure, UnknownRef
 from store.snapdir import SnapshotDirectory
 from store.store import Store
 from store.tree import Tree
 from store.types import ROOT
+from store.virtual import VirtualTree
 
 KEY_FILE = "handle.key"
 _PORT_PRIVILEGED = 1024
@@ -67,8 +68,11 @@ def _read_key(path: Path) -> bytes:
 class Realm:
     """See the module, and `nfs.exported.Realm` for the methods."""
 
-    def __init__(self, store: Store, exports: Exports, key: bytes) -> None:
-        self._store, self._exports = store, exports
+    def __init__(
+        self, store: Store, exports: Exports, key: bytes, git: GitDirectories | None = None
+    ) -> None:
+        """`git` is None where no `.git` is to be shown."""
+        self._store, self._exports, self._git = store, exports, git
         self._id = store.engine.identity.id
         self.handles = Handles(self._id, key)
         self._views: OrderedDict[int, Tree] = OrderedDict()
@@ -101,15 +105,27 @@ class Realm:
             and volume.root == made.tree.root
         ):
             writable = rule.snapshot_admin and not rule.read_only
-            directory = SnapshotDirectory(self._store, volume.branch, writable)
-            made.snapshots = self._made(directory, volume, rule, name)
-            made.snapshots.root = snapdir.INO
-            made.snapshots.outer = made
+            listed = rule.snapshots is Shown.LISTED
+            directory = SnapshotDirectory(self._store, volume.branch, writable, listed)
+            made.show(self._made(directory, volume, rule, name))
+        if not volume.snapshot and rule.git is not Shown.OFF and self._git is not None:
+            root = 0 if volume.root == made.tree.root else volume.root
+            listed = rule.git is Shown.LISTED
+            found = self._git.shared(volume.branch, root, self._sight(peer), listed)
+            made.show(self._made(found, volume, rule, name))
         return made
 
-    def _made(
-        self, tree: Tree | SnapshotDirectory, volume: Volume, rule: Rule, name: str
-    ) -> Exported:
+    def _sight(self, peer: Peer) -> Sight:
+        """Which branches a client sees in a repository."""
+        exports, address = self._exports, peer.address
+
+        def may_see(branch: str) -> bool:
+            rule = exports.rule(branch, address)
+            return rule is not None and rule.git is not Shown.OFF
+
+        return Sight(exports.those_for(address), may_see, lambda: exports.version)
+
+    def _made(self, tree: Tree | VirtualTree, volume: Volume, rule: Rule, name: str) -> Exported:
         prefix = self.handles.prefix(volume)
         # Constant for the volume, and different for every other: not the root's part of it, since
         # a sub-directory's export shows the same files as the whole.

@@ -35,9 +35,9 @@ def when(time_ns: int) -> str:
         return f"{time_ns // 1_000_000_000} s"
 
 
-def plural(count: int, noun: str) -> str:
+def plural(count: int, noun: str, nouns: str | None = None) -> str:
     """`1 file`, `2 files`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count} {noun}" if count == 1 else f"{count} {nouns or noun + 's'}"
 
 
 def table(rows: Iterable[Iterable[str]], right: frozenset[int] = frozenset()) -> Lines:

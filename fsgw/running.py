@@ -98,18 +98,31 @@ class Runner:
                 async with self._upkeep.alone():
                     return await self._drive_jobs(function(self._store, **values, progress=told))
             case Form.STEPS:
-                steps = function(self._store, **values, progress=told)
-                try:
-                    return await self._drive(steps)
-                finally:
-                    with trio.CancelScope(shield=True):
-                        await self._committer.settled()
+                return await self.driven(function(self._store, **values, progress=told))
+            case Form.HELD:
+                async with self._upkeep.shared():
+                    return await self.driven(function(self._store, **values, progress=told))
             case _:
                 assert operation.form is Form.STEP
                 result = function(self._store, **values)
                 if operation.changes:
                     await self._committer.settled()
                 return result
+
+    async def driven(self, steps: Steps[T]) -> T:
+        """Drive steps to their end; what they changed is durable then, after an error too."""
+        try:
+            return await self.drive(steps)
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._committer.settled()
+
+    @asynccontextmanager
+    async def holding(self) -> AsyncIterator[None]:
+        """A section in which no garbage is collected; it waits for a collection to end."""
+        async with self._upkeep.shared():
+            with self._store.held():
+                yield
 
     async def rows(self, operation: Operation, values: Plain) -> AsyncGenerator[list[Plain], None]:
         """The rows of an operation's answer, some at a time; close it when done."""
@@ -153,7 +166,7 @@ class Runner:
             event(log, "exports", changed=True)
         return result
 
-    async def _drive(self, steps: Steps[T]) -> T:
+    async def drive(self, steps: Steps[T]) -> T:
         """Drive steps to their end, and let others run in between."""
         turn, tries = Turn(), 0
         with closing(steps):
@@ -162,7 +175,8 @@ class Runner:
                 while True:
                     if step is FULL:
                         tries += 1
-                        step = await self._made_room(steps, tries)
+                        failure = await self._made_room(tries)
+                        step = next(steps) if failure is None else steps.throw(failure)
                         continue
                     tries = 0
                     if isinstance(step, int):
@@ -180,19 +194,19 @@ class Runner:
                 value: T = end.value
                 return value
 
-    async def _made_room(self, steps: Steps[Any], tries: int) -> Any:
-        """The next step, after the store's memory was full."""
+    async def _made_room(self, tries: int) -> errors.StoreError | None:
+        """Wait for room after the store's memory was full; why there is none, if so."""
         if tries > FULL_TRIES:
-            return steps.throw(errors.Busy("memory is full of changes that cannot be stored"))
+            return errors.Busy("memory is full of changes that cannot be stored")
         try:
             await self._committer.durable()
         except errors.StoreError as error:
-            return steps.throw(error)
+            return error
         if tries > 1:
             room = trio.Event()
             self._committer.when_room(room.set)
             await room.wait()
-        return next(steps)
+        return None
 
     async def _drive_jobs(self, jobs: Generator[Job, None, T]) -> T:
         """Run and finish jobs one after the other; they may be left off between two."""

@@ -36,9 +36,9 @@ from fuse.request import Durable, Reading, Request, Result
 from fuse.session import READ_BYTES_MAX, Session
 from store import access
 from store.errors import NoAttribute, ReadOnly, Unsupported
-from store.snapdir import SnapshotDirectory
 from store.tree import Tree
 from store.types import ROOT, Caller, SetAttr, SetTime, XattrHow
+from store.virtual import VirtualTree
 
 _BODY = IN_HEADER.size
 _NS = 1_000_000_000
@@ -107,7 +107,14 @@ def setattr_(session: Session, request: Request) -> Result:
     return volume.attr(tree.setattr(ROOT, ino, changed).after, request.node)
 
 
-def _writable(session: Session, tree: Tree | SnapshotDirectory) -> Tree:
+def _writable(session: Session, tree: Tree | VirtualTree) -> Tree | VirtualTree:
+    if session.options.read_only:
+        raise ReadOnly("this cannot be changed")
+    return tree
+
+
+def _own(session: Session, tree: Tree | VirtualTree) -> Tree:
+    """The tree, if it is one that has extended attributes. Raises ReadOnly."""
     if session.options.read_only or not isinstance(tree, Tree):
         raise ReadOnly("this cannot be changed")
     return tree
@@ -257,7 +264,7 @@ def setxattr(session: Session, request: Request) -> Result:
     if how is None:
         raise Refused(errno.EINVAL)
     volume, ino = session.find(request.node)
-    _writable(session, volume.tree).setxattr(ROOT, ino, _offered(data[start:stop]), value, how)
+    _own(session, volume.tree).setxattr(ROOT, ino, _offered(data[start:stop]), value, how)
     return b""
 
 
@@ -265,7 +272,7 @@ def removexattr(session: Session, request: Request) -> Result:
     """removexattr(2)."""
     wanted = _offered(name(request.data, _BODY))
     volume, ino = session.find(request.node)
-    _writable(session, volume.tree).removexattr(ROOT, ino, wanted)
+    _own(session, volume.tree).removexattr(ROOT, ino, wanted)
     return b""
 
 

@@ -7,18 +7,16 @@ a page are packed by one call, which is several times faster than one by one.
 
 from __future__ import annotations
 
-import stat
 import struct
 from bisect import bisect_right
 from itertools import accumulate, chain
 
-from fuse.protocol import DIRENT, ENTRY_BYTES, IN_HEADER, READ_IN
+from fuse.protocol import DIRENT, ENTRY_BYTES, IN_HEADER, READ_IN, ROOT_ID
 from fuse.request import Request, Result
 from fuse.session import READ_BYTES_MAX, Session
 from fuse.volumes import Volume
-from store import snapdir
-from store.snapdir import SnapshotDirectory
 from store.types import COOKIE_DOT_DOT, NAME_BYTES_MAX, ROOT, DirEntry
+from store.virtual import NUMBERS_FROM, VirtualTree
 
 _BODY = IN_HEADER.size
 # By the length of a name: fuse_dirent with it (`s` fills up with zeros), and how long that is.
@@ -27,8 +25,6 @@ _LAYOUTS = [f"{DIRENT.format[1:]}{length}s" for length in _LENGTHS]
 _PLUS_LAYOUTS = [f"{ENTRY_BYTES}s{layout}" for layout in _LAYOUTS]
 # An entry that was not looked up: the kernel asks for it when it needs it.
 _NO_ENTRY = bytes(ENTRY_BYTES)
-# `.snapshots`, as the root of a branch lists it.
-_SNAPSHOTS = DirEntry(snapdir.NAME, snapdir.INO, stat.S_IFDIR, snapdir.COOKIE)
 # The shortest entry: the struct and a name of up to 8 bytes.
 _LEAST_BYTES = DIRENT.size + 8
 
@@ -60,10 +56,11 @@ def readdirplus(session: Session, request: Request) -> Result:
     entries, lengths = _fitting(found, room, ENTRY_BYTES + DIRENT.size)
     mask, tree = volume.mask, volume.tree
     remember, entry_of, getattr_ = session.nodes.remember, volume.entry, tree.getattr
-    crossing = isinstance(tree, SnapshotDirectory)
+    # What is in a virtual directory may be dear to find out, and is looked up if it is wanted.
+    virtual = isinstance(tree, VirtualTree)
     numbers: list[object] = []
     for name, number, kind, place in entries:
-        if place <= COOKIE_DOT_DOT or crossing or number == snapdir.INO:
+        if place <= COOKIE_DOT_DOT or virtual or number >= NUMBERS_FROM:
             entry = _NO_ENTRY
         else:
             entry = entry_of(getattr_(number), remember(volume, number))
@@ -88,10 +85,11 @@ def _entries(session: Session, volume: Volume, ino: int, cookie: int, count: int
     for at, entry in enumerate(entries[:2]):
         if entry.cookie == COOKIE_DOT_DOT:
             entries[at] = entry._replace(ino=ino)  # nothing leads out of the mount
-    if nodes.snapshots is None:
+    if not nodes.virtual:
         return entries
-    entries = [entry for entry in entries if entry[0] != snapdir.NAME]
-    if session.options.listed and cookie < snapdir.COOKIE:
+    entries = [entry for entry in entries if session.virtual(ROOT_ID, entry[0]) is None]
+    listed = [entry for entry in session.listed if cookie < entry.cookie]
+    if listed:
         behind = sum(entry.cookie <= COOKIE_DOT_DOT for entry in entries[:2])
-        entries.insert(behind, _SNAPSHOTS)
+        entries[behind:behind] = listed
     return entries

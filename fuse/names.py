@@ -29,11 +29,11 @@ from fuse.protocol import (
 from fuse.request import Durable, Payload, Request, Result
 from fuse.session import Session
 from fuse.volumes import Volume, decode_device
-from store import snapdir
 from store.errors import Exists, NotPermitted, ReadOnly, Stale
 from store.snapdir import SnapshotDirectory
 from store.tree import Tree
 from store.types import ROOT, Caller, Made, RenameHow
+from store.virtual import VirtualTree
 
 _BODY = IN_HEADER.size
 _OPENED = OPEN_OUT.pack(0, FOPEN_KEEP_CACHE, 0)
@@ -48,35 +48,38 @@ def lookup(session: Session, request: Request) -> Result:
     """A name's inode. That there is none may be remembered as well as that there is one."""
     volume, parent = session.find(request.node)
     wanted = name(request.data, _BODY)
-    if volume is session.nodes.snapshots and wanted not in (b".", b".."):
-        return session.snapshot_entry(wanted)
-    if session.hides(request.node, wanted):
-        return session.entry(session.nodes.snapshots, snapdir.INO)  # type: ignore[arg-type]
     tree = volume.tree
-    if isinstance(tree, SnapshotDirectory):  # `.` or `..`
-        inode = tree.lookup(ROOT, parent, wanted)
-        if wanted == b"..":
-            volume = session.main
-    else:
+    if isinstance(tree, SnapshotDirectory) and wanted not in (b".", b".."):
+        return session.snapshot_entry(tree, wanted)
+    virtual = session.virtual(request.node, wanted)
+    if virtual is not None:
+        return session.entry(virtual, virtual.tree.root)
+    if isinstance(tree, Tree):
         found = tree.child(parent, wanted)
         if found is None:
             return session.absent
         inode = found
+    else:
+        inode = tree.lookup(ROOT, parent, wanted)
+        if wanted == b".." and parent == tree.root:
+            volume = session.main
     return volume.entry(inode, session.nodes.remember(volume, inode.ino))
 
 
-def _writable(session: Session, node: int) -> tuple[Volume, Tree, int]:
+def _writable(session: Session, node: int) -> tuple[Volume, Tree | VirtualTree, int]:
     """The tree and directory that a name is to be made in. Raises ReadOnly."""
     volume, ino = session.find(node)
-    if session.options.read_only or not isinstance(volume.tree, Tree):
+    if session.options.read_only:
         raise ReadOnly("names are not made here")
     return volume, volume.tree, ino
 
 
-def _new(session: Session, request: Request, wanted: bytes) -> tuple[Volume, Tree, int]:
-    """The same, for a name that must not be the virtual one."""
-    if session.hides(request.node, wanted):
-        raise Exists(f"{wanted!r} is the directory of snapshots")
+def _new(
+    session: Session, request: Request, wanted: bytes
+) -> tuple[Volume, Tree | VirtualTree, int]:
+    """The same, for a name that must not be a virtual directory's."""
+    if session.virtual(request.node, wanted) is not None:
+        raise Exists(f"{wanted!r} is a virtual directory")
     return _writable(session, request.node)
 
 
@@ -119,8 +122,8 @@ def mkdir(session: Session, request: Request) -> Result:
     wanted = name(request.data, _BODY + MKDIR_IN.size)
     directory, _ = session.find(request.node)
     if isinstance(directory.tree, SnapshotDirectory):
-        directory.tree.mkdir(Caller(request.uid, request.gid), snapdir.INO, wanted, mode)
-        return Durable(session.snapshot_entry(wanted))
+        directory.tree.mkdir(Caller(request.uid, request.gid), request.node, wanted, mode)
+        return Durable(session.snapshot_entry(directory.tree, wanted))
     volume, tree, parent = _new(session, request, wanted)
     made = tree.mkdir(
         ROOT, parent, wanted, mode & 0o7777, attrs=session.owner(request, tree, parent)
@@ -147,10 +150,10 @@ def link(session: Session, request: Request) -> Result:
     return _entry(session, volume, tree.link(ROOT, ino, parent, wanted))
 
 
-def _old(session: Session, request: Request, wanted: bytes) -> tuple[Tree, int]:
+def _old(session: Session, request: Request, wanted: bytes) -> tuple[Tree | VirtualTree, int]:
     """The tree and directory that a name is to be taken from."""
-    if session.hides(request.node, wanted):
-        raise NotPermitted(f"{wanted!r} is the directory of snapshots")
+    if session.virtual(request.node, wanted) is not None:
+        raise NotPermitted(f"{wanted!r} is a virtual directory")
     _, tree, parent = _writable(session, request.node)
     return tree, parent
 
@@ -160,7 +163,7 @@ def unlink(session: Session, request: Request) -> Result:
     wanted = name(request.data, _BODY)
     directory, _ = session.find(request.node)
     if isinstance(directory.tree, SnapshotDirectory):
-        directory.tree.unlink(ROOT, snapdir.INO, wanted)
+        directory.tree.unlink(ROOT, request.node, wanted)
     tree, parent = _old(session, request, wanted)
     tree.unlink(ROOT, parent, wanted)
     return b""
@@ -171,7 +174,7 @@ def rmdir(session: Session, request: Request) -> Result:
     wanted = name(request.data, _BODY)
     directory, _ = session.find(request.node)
     if isinstance(directory.tree, SnapshotDirectory):
-        directory.tree.rmdir(Caller(request.uid, request.gid), snapdir.INO, wanted)
+        directory.tree.rmdir(Caller(request.uid, request.gid), request.node, wanted)
         return Durable(b"")
     tree, parent = _old(session, request, wanted)
     tree.rmdir(ROOT, parent, wanted)
@@ -195,8 +198,8 @@ def _renamed(session: Session, request: Request, target: int, flags: int, skip: 
     how = _HOW.get(flags)
     if how is None:
         raise Refused(errno.EINVAL)  # RENAME_WHITEOUT, say
-    if session.hides(target, new):
-        raise Exists(f"{new!r} is the directory of snapshots")
+    if session.virtual(target, new) is not None:
+        raise Exists(f"{new!r} is a virtual directory")
     tree, parent = _old(session, request, old)
     _, other, new_parent = _writable(session, target)
     if other is not tree:

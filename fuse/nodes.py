@@ -1,9 +1,9 @@
 """The nodes that the kernel knows: by which numbers, and how often it has looked each up.
 
-A node of the main volume has its inode's number, except for the root, which is always 1. Nodes of
-other volumes have numbers that no inode has. Every reply with an entry counts as one lookup, and
-the kernel gives them back with FORGET. As long as it knows a node of the main volume, the inode is
-held: so an open file lives on when its last name goes, whoever took that.
+A node of the main volume or of a virtual directory has its inode's number, except for the root,
+which is always 1. Nodes of snapshots have numbers that no inode has. Every reply with an entry
+counts as one lookup, and the kernel gives them back with FORGET. As long as it knows a node of the
+main volume, the inode is held: so an open file lives on when its last name goes, whoever took that.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable
 
 from fuse.protocol import ROOT_ID
 from fuse.volumes import Volume
-from store import snapdir
 from store.errors import Stale
+from store.virtual import NUMBERS_FROM
 
-# Inode numbers are below this.
-_OTHERS = 1 << 53
+# The numbers of snapshots' nodes: one more with each, so that they stay below those of `.git`.
+_OTHERS = NUMBERS_FROM + 1
 
 
 class Nodes:
@@ -27,8 +27,8 @@ class Nodes:
         main one, of which the kernel knows no node any more."""
         self.main = main
         self.root = root
-        # The directory of snapshots, where there is one.
-        self.snapshots: Volume | None = None
+        # The virtual directories in the root.
+        self.virtual: list[Volume] = []
         self._idle = idle
         self._counts: dict[int, int] = {}
         self._places: dict[int, tuple[Volume, int]] = {}
@@ -39,14 +39,15 @@ class Nodes:
         """The volume and inode number of a node. Raises Stale for one the kernel cannot know."""
         if nodeid == ROOT_ID:
             return self.main, self.root
-        if nodeid < _OTHERS:
-            if nodeid == snapdir.INO and self.snapshots is not None:
-                return self.snapshots, nodeid
+        if nodeid < NUMBERS_FROM:
             return self.main, nodeid
         place = self._places.get(nodeid)
-        if place is None:
-            raise Stale(f"no node {nodeid}")
-        return place
+        if place is not None:
+            return place
+        for volume in self.virtual:
+            if nodeid in volume.tree.numbers:  # type: ignore[union-attr]  # no Tree is virtual
+                return volume, nodeid
+        raise Stale(f"no node {nodeid}")
 
     def remember(self, volume: Volume, ino: int) -> int:
         """Count one more lookup of an inode; its node."""
@@ -55,8 +56,8 @@ class Nodes:
             nodeid = ino
             if ino == self.root:
                 return ROOT_ID
-        elif volume is self.snapshots:
-            nodeid = snapdir.INO
+        elif not volume.snapshot:
+            nodeid = ino
         else:
             nodeid = self._number(volume, ino)
         count = counts.get(nodeid)
@@ -91,7 +92,7 @@ class Nodes:
         if volume is self.main:
             volume.tree.release(ino)  # type: ignore[union-attr]
             return
-        if nodeid >= _OTHERS:
+        if volume.snapshot:
             del self._places[nodeid], self._numbers[volume, ino]
         if not volume.users:
             self._idle(volume)
@@ -109,9 +110,13 @@ class Nodes:
             return ROOT_ID
         return ino if ino in self._counts else 0
 
+    def knows(self, nodeid: int) -> bool:
+        """Whether the kernel knows a node."""
+        return nodeid in self._counts
+
     def known_inodes(self) -> Iterable[int]:
         """All inodes of the main volume that the kernel knows now."""
-        return [self.root, *(n for n in self._counts if n < _OTHERS and n != snapdir.INO)]
+        return [self.root, *(n for n in self._counts if n < NUMBERS_FROM)]
 
     def __len__(self) -> int:
         return len(self._counts)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from store.memtable import Buffer
-from store.reading import ReadJob
+from store.virtual import Read
 
 Payload = Buffer | bytearray | Sequence[Buffer]
 
@@ -55,7 +55,7 @@ class Reading:
 
     __slots__ = ("job",)
 
-    def __init__(self, job: ReadJob) -> None:
+    def __init__(self, job: Read) -> None:
         self.job = job
 
 

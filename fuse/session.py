@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from fuse import errno
@@ -17,19 +18,18 @@ from fuse.errno import Refused, errno_of
 from fuse.nodes import Nodes
 from fuse.notices import Notices, Told
 from fuse.options import Options
-from fuse.protocol import IN_HEADER, OUT_HEADER, BadRequest, reply_header
+from fuse.protocol import IN_HEADER, OUT_HEADER, ROOT_ID, BadRequest, reply_header
 from fuse.request import Durable, Operation, Payload, Reading, Request, Result
 from fuse.sweep import sweep
 from fuse.views import Snapshots, Views
-from fuse.volumes import NEVER, Timeouts, Volume, new_budget
-from store import snapdir
+from fuse.volumes import Timeouts, Volume, new_budget
 from store.errors import Busy, NotFound, StoreError
 from store.memtable import Buffer
-from store.reading import ReadJob
 from store.snapdir import SnapshotDirectory
 from store.tree import Tree
 from store.treebase import TreeBase
 from store.types import SetAttr
+from store.virtual import NotYet, Read, VirtualTree
 from store.watch import TO_END
 
 log = logging.getLogger(__name__)
@@ -67,9 +67,11 @@ class Session:
         told: Told,
         send: Callable[[list[Buffer]], None],
         operations: Mapping[int, Operation],
-        snapshots: tuple[SnapshotDirectory, Snapshots] | None = None,
+        virtual: Sequence[VirtualTree] = (),
+        snapshots: Snapshots | None = None,
     ) -> None:
-        """`root` is the inode that is the mount's root. `snapshots`: the branch's, if shown."""
+        """`root` is the inode that is the mount's root. `virtual` are the directories in it, and
+        `snapshots` is for what is in `.snapshots`, where that is one of them."""
         self.options, self._waiting, self._told, self._send = options, waiting, told, send
         self._operations = operations
         self._budget = new_budget()
@@ -81,18 +83,20 @@ class Session:
         self.tree = tree
         self._follows_root = root == tree.root
         self._views: Views | None = None
-        if snapshots is None:
-            self.nodes = Nodes(self.main, root, lambda volume: None)
-        else:
-            directory, source = snapshots
-            self._views = Views(source, timeouts, self._budget)
-            self.nodes = Nodes(self.main, root, self._views.let_go)
-            self.nodes.snapshots = Volume(directory, NEVER, self._budget)
+        if snapshots is not None:
+            self._views = Views(snapshots, timeouts, self._budget)
+        self.nodes = Nodes(self.main, root, self._idle)
+        self._virtual = {found.name: Volume(found, timeouts, self._budget) for found in virtual}
+        self.nodes.virtual = list(self._virtual.values())
+        self.listed = [found.entry for found in virtual if found.listed]
         # What the kernel and this agreed on, once it has introduced itself.
         self.open_answer: bytes | None = None
         self.opendir_answer: bytes | None = None
         self.requests = 0
         self._acting = False
+        # The request under way has found out that virtual directories list other names: it is
+        # answered once the kernel knows, which for that takes no lock that a look-up holds.
+        self._listings_changed = False
         self._parked: dict[int, Request] = {}
         self._parked_bytes = 0
         self._untold: list[Callable[[], None]] = []
@@ -101,6 +105,8 @@ class Session:
         self._memory = memoryview(bytearray(READ_BYTES_MAX))
         self.sweeps: list[Iterator[None]] = []
         tree.watch(self)
+        for found in virtual:
+            found.watch(partial(self._virtual_changed, found))
 
     def begin(self, notices: Notices, sweep: Callable[[], None]) -> None:
         """From now on the kernel can be told of changes. `sweep` asks for `sweep` to be called."""
@@ -160,6 +166,10 @@ class Session:
                 return
             self._fail(request.unique, errno.EIO)
             return
+        except NotYet as wait:
+            self._park(request)
+            wait.when(lambda: self._again(request))
+            return
         except StoreError as error:
             self._fail(request.unique, errno_of(error))
             return
@@ -181,6 +191,10 @@ class Session:
         elif isinstance(result, Reading):
             self._read(request, result.job)
         elif result is not None:
+            if self._listings_changed:
+                self._listings_changed = False
+                self._told.when_told(lambda: self._answer(request.unique, result))
+                return
             if operation.changes:
                 if self.options.sync:
                     self._when_durable(request, result)
@@ -247,13 +261,13 @@ class Session:
         for then in untold:
             then()
 
-    def _read(self, request: Request, job: ReadJob) -> None:
+    def _read(self, request: Request, job: Read) -> None:
         if job.run_cached():
             self._finish_read(request, job)
             return
         self._waiting.elsewhere(job.run, lambda: self._finish_read(request, job))
 
-    def _finish_read(self, request: Request, job: ReadJob) -> None:
+    def _finish_read(self, request: Request, job: Read) -> None:
         try:
             self._answer(request.unique, job.finish().data)
         except StoreError as error:
@@ -296,27 +310,29 @@ class Session:
         inode = volume.tree.getattr(ino)
         return volume.entry(inode, self.nodes.remember(volume, ino))
 
-    def snapshot_entry(self, name: bytes) -> bytes:
+    def snapshot_entry(self, snapshots: SnapshotDirectory, name: bytes) -> bytes:
         """The entry of a name in `.snapshots`. Raises NotFound."""
-        snapshots, views = self.nodes.snapshots, self._views
-        assert snapshots is not None
+        views = self._views
         assert views is not None
-        assert isinstance(snapshots.tree, SnapshotDirectory)
-        info = snapshots.tree.snapshot(name)
+        info = snapshots.snapshot(name)
         if info is None:
             raise NotFound(f"no snapshot {name!r}")
         volume = views.get(info.id)
-        root = snapshots.tree.root_of(info)
+        root = snapshots.root_of(info)
         inode = volume.tree.getattr(root)
         node = self.nodes.remember(volume, root)
         return volume.passing_entry(inode, node)
 
-    def hides(self, node: int, name: bytes) -> bool:
-        """Whether a name in a directory is the virtual one."""
-        return name == snapdir.NAME and node == 1 and self.nodes.snapshots is not None
+    def virtual(self, node: int, name: bytes) -> Volume | None:
+        """The virtual directory that a name in a directory is, None where it is none."""
+        return self._virtual.get(name) if node == ROOT_ID else None
+
+    def _idle(self, volume: Volume) -> None:
+        if volume.snapshot and self._views is not None:
+            self._views.let_go(volume)
 
     @staticmethod
-    def owner(request: Request, tree: Tree, directory: int) -> SetAttr:
+    def owner(request: Request, tree: Tree | VirtualTree, directory: int) -> SetAttr:
         """Whose a new inode is: the caller's, in a set-group-id directory that group's."""
         sgid = tree.getattr(directory).mode & 0o2000
         return SetAttr(uid=request.uid, gid=None if sgid else request.gid)
@@ -332,6 +348,14 @@ class Session:
         """As `inode_changed`."""
         if not self._acting and self._notices is not None and (node := self.nodes.known(ino)):
             self._notices.put_data(node, start, stop)
+
+    def _virtual_changed(self, tree: VirtualTree) -> None:
+        """Have the kernel look at the directories of a virtual one anew."""
+        if self._notices is not None:
+            for ino in tree.directories():
+                if self.nodes.knows(ino):
+                    self._notices.put_data(ino, 0, TO_END)
+                    self._listings_changed = True
 
     def entry_changed(self, directory: int, name: bytes) -> None:
         """As `inode_changed`; what the kernel keeps of the directory's listing goes as well."""

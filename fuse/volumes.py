@@ -1,10 +1,10 @@
 """The trees that one mount shows, and how it shows their inodes: numbers, attributes, time-outs.
 
-The main volume is what was mounted. In a branch's root there is `.snapshots`, a volume of its own,
-and behind each of its names the volume of a snapshot. A mount is one file system to the kernel, so
-inodes of different volumes must differ in their numbers: those of a snapshot are the store's with
-some upper bits changed, always the same for the same snapshot. What an inode's attributes came
-to is kept, as the tree hands out the same object until the inode changes.
+The main volume is what was mounted. In its root there are virtual directories, each a volume of its
+own, and behind each name in `.snapshots` the volume of a snapshot. A mount is one file system to
+the kernel, so inodes of different volumes must differ in their numbers: those of a snapshot are the
+store's with some upper bits changed, always the same for the same snapshot. What an inode's
+attributes came to is kept, as the tree hands out the same object until the inode changes.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from xxhash import xxh3_64_intdigest
 from fuse.protocol import ATTR, ATTR_VALID, ENTRY
 from store.cache import Budget, GenerationCache
 from store.disposal import Disposal
-from store.snapdir import SnapshotDirectory
 from store.tree import Tree
 from store.types import DIRECTORY_BYTES, Inode
+from store.virtual import VirtualTree
 
 # Inodes whose attributes are kept packed, in all volumes of a mount; some 350 bytes each, and at
 # most twice as many are held.
@@ -54,26 +54,32 @@ NEVER = Timeouts(0, 0)
 class Volume:
     """One tree of a mount. `snapshot`: the id of the snapshot it shows, 0 for none."""
 
-    __slots__ = ("tree", "timeouts", "snapshot", "mask", "users", "_shown")
+    __slots__ = ("tree", "timeouts", "snapshot", "mask", "users", "_shown", "_virtual")
 
     def __init__(
         self,
-        tree: Tree | SnapshotDirectory,
+        tree: Tree | VirtualTree,
         timeouts: Timeouts,
         budget: Budget,
         snapshot: int = 0,
     ) -> None:
         self.tree, self.timeouts, self.snapshot = tree, timeouts, snapshot
         self.mask = _mask(snapshot) if snapshot else 0
+        self._virtual = tree if isinstance(tree, VirtualTree) else None
         # Nodes of it that the kernel knows; of use to those who let volumes go.
         self.users = 0
         self._shown: GenerationCache[int, tuple[Inode, bytes]] = GenerationCache(budget)
+
+    def times(self, ino: int) -> Timeouts:
+        """How long the kernel may trust what it is told of an inode."""
+        virtual = self._virtual
+        return self.timeouts if virtual is None or virtual.lasting(ino) else NEVER
 
     def entry(self, inode: Inode, nodeid: int) -> bytes:
         """An inode as fuse_entry_out."""
         known = self._shown.get(nodeid)
         if known is None or known[0] is not inode:
-            times = self.timeouts
+            times = self.times(inode.ino)
             head = ENTRY.pack(
                 nodeid, 0, times.entry[0], times.attr[0], times.entry[1], times.attr[1]
             )
@@ -87,7 +93,7 @@ class Volume:
 
     def attr(self, inode: Inode, nodeid: int) -> bytes:
         """An inode as fuse_attr_out."""
-        return self.timeouts.packed + self.entry(inode, nodeid)[ENTRY.size :]
+        return self.times(inode.ino).packed + self.entry(inode, nodeid)[ENTRY.size :]
 
 
 def new_budget() -> Budget:

@@ -20,6 +20,7 @@ from nfs.rpc import AcceptStat, Header, Refused
 from nfs.xdr import Buffer, XdrError
 from store.errors import StoreError
 from store.types import Caller
+from store.virtual import NotYet
 
 log = logging.getLogger(__name__)
 
@@ -146,6 +147,9 @@ class Dispatcher:
             result = procedure.handler(call, arguments)
             if result is Again:
                 waiting.when_room(lambda: self._run(call, header, message, send))
+                return
+            if type(result) is NotYet:
+                result.when(lambda: self._run(call, header, message, send))
                 return
             if type(result) is Later:
                 self._later(call, xid, result, send)

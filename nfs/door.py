@@ -19,9 +19,9 @@ from nfs.nfs3_types import nfsstat3
 from nfs.program import Again, Call
 from nfs.shown import Shown, ShownVolumes
 from nfs.status import FAILURES, ForgedHandle, OtherVolume, status
-from store import snapdir
-from store.errors import Busy, Exists, InvalidName, NotPermitted, ReadOnly, Stale
+from store.errors import Busy, Exists, InvalidName, NotPermitted, ReadOnly
 from store.types import Change, Inode
+from store.virtual import NUMBERS_FROM, NotYet
 
 OK = nfsstat3.OK
 Result = tuple[int, Any]
@@ -69,8 +69,8 @@ class Door:
         exported = peer.exports.get(prefix)
         if exported is None:
             exported = self._let_in(call, prefix)
-        if ino == snapdir.INO:
-            return self.snapshots_of(exported), ino
+        if ino >= NUMBERS_FROM:
+            return exported.holding(ino), ino
         return exported, ino
 
     def _let_in(self, call: Call, prefix: bytes) -> Exported:
@@ -109,23 +109,17 @@ class Door:
         handle = self.handles.make(exported.prefix, inode.ino)
         return Shown(inode, attributes.post_op(inode, exported.fsid), handle)
 
-    # --- `.snapshots` -------------------------------------------------------------------------
-
-    def snapshots_of(self, exported: Exported) -> Exported:
-        """The directory of a branch's snapshots, as a tree. Raises Stale where it is not shown."""
-        if exported.snapshots is None:
-            raise Stale("snapshots are not shown here")
-        return exported.snapshots
+    # --- virtual directories ------------------------------------------------------------------
 
     def check_new_name(self, exported: Exported, directory: int, name: bytes) -> None:
         """Raise Exists for a name that a virtual directory has."""
         if exported.hides(directory, name):
-            raise Exists(f"{name!r} is the directory of snapshots")
+            raise Exists(f"{name!r} is a virtual directory")
 
     def check_old_name(self, exported: Exported, directory: int, name: bytes) -> None:
         """Raise NotPermitted for a virtual directory, which nobody removes or renames."""
         if exported.hides(directory, name):
-            raise NotPermitted(f"{name!r} is the directory of snapshots")
+            raise NotPermitted(f"{name!r} is a virtual directory")
 
     # --- answers ------------------------------------------------------------------------------
 
@@ -143,7 +137,7 @@ class Door:
         try:
             exported, ino = self.open(call, handle)
             return self.shown(exported, exported.tree.getattr(ino)).attributes
-        except FAILURES:
+        except (*FAILURES, NotYet):
             return attributes.NO_ATTRIBUTES
 
     def unchanged(self, call: Call, handle: bytes) -> bytes:
@@ -151,7 +145,7 @@ class Door:
         try:
             exported, ino = self.open(call, handle)
             inode = exported.tree.getattr(ino)
-        except FAILURES:
+        except (*FAILURES, NotYet):
             return attributes.NO_WCC
         return attributes.wcc(Change(inode, inode), exported.fsid)
 
@@ -175,6 +169,8 @@ def answering(door: Door, act: Act, fail: Fail) -> Callable[[Call, Any], Any]:
                 return Again
             call.keep = False
             return status(error), fail(door, call, arguments)
+        except NotYet as wait:
+            return wait
         except FAILURES as error:
             return status(error), fail(door, call, arguments)
 

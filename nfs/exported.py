@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from nfs.export import Rule, Shown
+from nfs.export import Rule
 from nfs.handle import Handles, Volume
 from nfs.peer import Peer
 from nfs.shown import ShownInodes
-from store import snapdir
-from store.snapdir import SnapshotDirectory
+from store.errors import Stale
 from store.tree import Tree
-from store.types import Caller, Inode
+from store.types import Caller, DirEntry, Inode
+from store.virtual import NUMBERS_FROM, VirtualTree
 
 # Callers kept for each export of a client: a VM has some dozens of users.
 _CALLERS_MAX = 1024
@@ -32,7 +32,7 @@ class Exported:
         "fsid",
         "root",
         "branch",
-        "snapshots",
+        "virtual",
         "outer",
         "shown",
         "_callers",
@@ -40,7 +40,7 @@ class Exported:
 
     def __init__(
         self,
-        tree: Tree | SnapshotDirectory,
+        tree: Tree | VirtualTree,
         rule: Rule,
         volume: Volume,
         prefix: bytes,
@@ -52,22 +52,38 @@ class Exported:
         self.prefix, self.fsid, self.branch = prefix, fsid, branch
         # The inode that `..` does not lead out of.
         self.root = volume.root
-        # The directory of the branch's snapshots, where this shows it.
-        self.snapshots: Exported | None = None
-        # Of that directory: the export that it lies in the root of.
+        # The virtual directories that this shows in its root, by their names.
+        self.virtual: dict[bytes, Exported] = {}
+        # Of such a directory: the export that it lies in the root of.
         self.outer: Exported | None = None
         # What was shown of the tree's inodes, once the door has let a client in.
         self.shown: ShownInodes | None = None
         self._callers: dict[Caller | None, Caller] = {}
 
+    def show(self, inside: Exported) -> None:
+        """Have a virtual directory in the root."""
+        tree = inside.tree
+        assert isinstance(tree, VirtualTree)
+        self.virtual[tree.name] = inside
+        inside.root, inside.outer = tree.root, self
+
     @property
-    def lists_snapshots(self) -> bool:
-        """Whether a listing of the root shows `.snapshots`."""
-        return self.snapshots is not None and self.rule.snapshots is Shown.LISTED
+    def listed(self) -> list[DirEntry]:
+        """The virtual directories that a listing of the root shows."""
+        trees = [inside.tree for inside in self.virtual.values()]
+        return [tree.entry for tree in trees if isinstance(tree, VirtualTree) and tree.listed]
 
     def hides(self, directory: int, name: bytes) -> bool:
         """Whether a name in a directory is that of a virtual one, whatever the tree has there."""
-        return name == snapdir.NAME and directory == self.root and self.snapshots is not None
+        return name in self.virtual and directory == self.root
+
+    def holding(self, number: int) -> Exported:
+        """The virtual directory that an inode number is of. Raises Stale where there is none."""
+        for inside in self.virtual.values():
+            tree = inside.tree
+            if isinstance(tree, VirtualTree) and number in tree.numbers:
+                return inside
+        raise Stale("this is not shown here")
 
     def above(self, directory: int) -> int:
         """The number of the directory that `..` of one leads to, never out of what is exported.
@@ -88,11 +104,17 @@ class Exported:
 
     def inode(self, number: int) -> Inode:
         """An inode of the tree, or of the virtual directories in it. Raises Stale."""
-        if number == snapdir.INO and self.snapshots is not None:
-            return self.snapshots.inode(number)
-        if self.outer is not None and number != snapdir.INO:
-            return self.outer.inode(number)
+        if self.outer is not None:
+            inside = number >= NUMBERS_FROM
+            return self.tree.getattr(number) if inside else self.outer.inode(number)
+        if number >= NUMBERS_FROM:
+            return self.holding(number).tree.getattr(number)
         return self.tree.getattr(number)
+
+    def has_replaced(self, number: int) -> bool:
+        """Whether a file of a virtual directory has lost its name to another one."""
+        tree = self.tree
+        return isinstance(tree, VirtualTree) and tree.replaced(number)
 
     def caller(self, credential: Caller | None) -> Caller:
         """Who a credential stands for here, squashed as the rule says."""

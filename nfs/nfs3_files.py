@@ -34,9 +34,9 @@ from nfs.nfs3_messages import (
 from nfs.nfs3_types import nfstime3, stable_how
 from nfs.program import Call, Later
 from nfs.status import status
-from store.errors import AccessDenied, FileTooBig, InvalidArgument, NotSync, StoreError
-from store.reading import ReadJob
+from store.errors import AccessDenied, FileTooBig, InvalidArgument, NotSync, Stale, StoreError
 from store.types import FILE_BYTES_MAX, LINK_MAX, R_OK, W_OK, X_OK, Caller, Data
+from store.virtual import Read
 
 # ACCESS bits (RFC 1813 3.3.4).
 READ, LOOKUP, MODIFY, EXTEND, DELETE, EXECUTE = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
@@ -61,8 +61,14 @@ _COPIED_BYTES = 32 * 1024
 
 
 def getattr3(door: Door, call: Call, arguments: GETATTR3args) -> Result:
-    """RFC 1813 3.3.1."""
+    """RFC 1813 3.3.1.
+
+    A client asks this when a file is opened. Where another one has its name by now, that it is
+    stale makes the client look the name up; who has it open goes on reading it.
+    """
     exported, ino = door.open(call, arguments.object)
+    if exported.has_replaced(ino):
+        raise Stale(f"another file has the name of inode {ino}")
     packed = door.shown(exported, exported.tree.getattr(ino)).attributes
     return OK, GETATTR3resok(packed[4:])  # without the word that says that they follow
 
@@ -129,7 +135,7 @@ def read3(door: Door, call: Call, arguments: READ3args) -> Result | Later:
 
 def _begin_read(
     door: Door, exported: Exported, who: Caller, ino: int, offset: int, count: int
-) -> ReadJob:
+) -> Read:
     """A read by whoever may read, or execute: the client reads a program in order to run it."""
     tree, take = exported.tree, door.buffers.take
     if offset > FILE_BYTES_MAX:

@@ -7,7 +7,6 @@ are filled by the size that entries have on the wire.
 
 from __future__ import annotations
 
-import stat
 import struct
 from collections.abc import Iterable
 
@@ -23,9 +22,8 @@ from nfs.nfs3_messages import (
 )
 from nfs.program import Call
 from nfs.status import TooSmall
-from store import snapdir
-from store.snapdir import SnapshotDirectory
 from store.types import COOKIE_DOT_DOT, Caller, DirEntry, Listing
+from store.virtual import NUMBERS_FROM, VirtualTree
 
 COOKIE_VERIFIER = b"fsgw" + bytes(4)
 
@@ -42,9 +40,6 @@ _COOKIE = struct.Struct("!Q").pack
 _HANDLE_FOLLOWS = struct.pack("!II", 1, HANDLE_BYTES)
 _END = {False: struct.pack("!II", 0, 0), True: struct.pack("!II", 0, 1)}
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
-
-# `.snapshots`, as the root of a branch lists it.
-SNAPSHOTS = DirEntry(snapdir.NAME, snapdir.INO, stat.S_IFDIR, snapdir.COOKIE)
 
 # The most that a reply holds, whatever the client asks for.
 LISTING_BYTES_MAX = 1 << 20
@@ -80,7 +75,7 @@ def readdirplus3(door: Door, call: Call, arguments: READDIRPLUS3args) -> Result:
     names_room = arguments.dircount
     count = min(room // (_LEAST_BYTES + _PLUS_BYTES), names_room // _LEAST_BYTES + 1)
     entries, eof = _entries(exported, who, ino, arguments.cookie, count)
-    find, crossing = tree.getattr, isinstance(tree, SnapshotDirectory)
+    find, virtual = tree.getattr, isinstance(tree, VirtualTree)
     shown = door.shown
     _check_room(room)
     parts: list[bytes] = []
@@ -98,7 +93,7 @@ def readdirplus3(door: Door, call: Call, arguments: READDIRPLUS3args) -> Result:
         if length & 3:
             append(_PADDING[length & 3])
         append(_COOKIE(cookie))
-        if crossing or number == snapdir.INO:
+        if virtual or number >= NUMBERS_FROM:
             append(_virtual(door, exported, number, cookie))
             continue
         _, packed, handle = shown(exported, find(number))
@@ -114,8 +109,9 @@ def readdirplus3(door: Door, call: Call, arguments: READDIRPLUS3args) -> Result:
 
 def _virtual(door: Door, exported: Exported, number: int, cookie: int) -> bytes:
     """Attributes and handle of an entry that is, or is in, a virtual directory."""
-    if isinstance(exported.tree, SnapshotDirectory) and cookie > COOKIE_DOT_DOT:
-        return NO_ATTRIBUTES + bytes(4)  # another volume: the client looks it up
+    if isinstance(exported.tree, VirtualTree) and cookie > COOKIE_DOT_DOT:
+        # Another volume, or dear to find out: the client looks it up.
+        return NO_ATTRIBUTES + bytes(4)
     attributes = post_op(exported.inode(number), exported.fsid)
     return attributes + _HANDLE_FOLLOWS + door.handles.make(exported.prefix, number)
 
@@ -135,10 +131,10 @@ def _entries(
     for at, entry in enumerate(entries[:2]):
         if entry.cookie == COOKIE_DOT_DOT:
             entries[at] = entry._replace(ino=exported.above(ino))
-    if ino == exported.root and exported.snapshots is not None:
-        entries[:] = [entry for entry in entries if entry.name != snapdir.NAME]
-    if ino == exported.root and exported.lists_snapshots and cookie < snapdir.COOKIE:
+    if ino == exported.root and exported.virtual:
+        entries[:] = [entry for entry in entries if entry.name not in exported.virtual]
+        listed = [entry for entry in exported.listed if cookie < entry.cookie]
         behind = sum(entry.cookie <= COOKIE_DOT_DOT for entry in entries[:2])
-        if eof or behind < len(entries) or cookie == COOKIE_DOT_DOT:
-            entries.insert(behind, SNAPSHOTS)
+        if listed and (eof or behind < len(entries) or cookie >= COOKIE_DOT_DOT):
+            entries[behind:behind] = listed
     return entries, eof

@@ -29,11 +29,11 @@ from nfs.nfs3_messages import (
 from nfs.nfs3_types import createmode3, ftype3, sattr3
 from nfs.program import Call
 from nfs.status import BadType
-from store import snapdir
 from store.errors import NotFound
 from store.snapdir import SnapshotDirectory
 from store.tree import Tree
 from store.types import Caller, CreateHow, Inode, Made, Removed
+from store.virtual import VirtualTree
 
 # Permission bits where the client gave none: nobody but the owner until it says more.
 _FILE_MODE, _DIRECTORY_MODE = 0o600, 0o700
@@ -77,7 +77,7 @@ def _above(exported: Exported, who: Caller, directory: int) -> tuple[Exported, I
 def _virtual(
     door: Door, call: Call, exported: Exported, parent: int, name: bytes
 ) -> tuple[Exported, Inode]:
-    """A name that the tree does not have: `.snapshots`, or a snapshot in there."""
+    """A name that the tree does not have: a virtual directory, or a snapshot in there."""
     tree = exported.tree
     if isinstance(tree, SnapshotDirectory):
         info = tree.snapshot(name)
@@ -85,8 +85,9 @@ def _virtual(
             volume = Volume(exported.volume.branch, info.id, tree.root_of(info))
             inside = door.realm.exported(volume, call.peer)
             return inside, inside.tree.getattr(inside.root)
-    elif exported.snapshots is not None and exported.hides(parent, name):
-        return exported.snapshots, exported.snapshots.tree.getattr(snapdir.INO)
+    elif exported.hides(parent, name):
+        inside = exported.virtual[name]
+        return inside, inside.tree.getattr(inside.root)
     raise NotFound(f"no {name!r} in directory {parent}")
 
 
@@ -202,7 +203,7 @@ def _remove(
     door: Door,
     call: Call,
     arguments: REMOVE3args,
-    operation: Callable[[Tree | SnapshotDirectory], Callable[[Caller, int, bytes], Removed]],
+    operation: Callable[[Tree | VirtualTree], Callable[[Caller, int, bytes], Removed]],
 ) -> Result:
     """Have a tree's operation take a name away."""
     directory, name = arguments.object

@@ -115,7 +115,7 @@ fsgw_setup() {
 
 _fsgw_compiled_stamp() {
     (
-        cd "$FSGW_ROOT" && _fsgw_stamp && find setup.py fsgw fuse nfs store -name '*.py' -print0 |
+        cd "$FSGW_ROOT" && _fsgw_stamp && find setup.py fsgw fuse gitdoor nfs store -name '*.py' -print0 |
             LC_ALL=C sort -z | xargs -0 sha256sum
     ) 2>/dev/null
 }
@@ -127,7 +127,7 @@ _fsgw_make_compiled() {
     # Built from a copy: a build leaves its own files where it runs.
     local copy status=0
     copy=$(mktemp -d) || return 1
-    cp -r "$FSGW_ROOT"/{fsgw,fuse,nfs,store,setup.py,pyproject.toml,README.md,LICENSE} "$copy" &&
+    cp -r "$FSGW_ROOT"/{fsgw,fuse,gitdoor,nfs,store,setup.py,pyproject.toml,README.md,LICENSE} "$copy" &&
         _fsgw_quiet "$VENV_COMPILED/bin/python" -m pip --disable-pip-version-check install \
             "$copy[dev]" || status=1
     rm -rf "$copy"

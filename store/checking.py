@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from store import check_refs
+from store import check_git, check_refs
 from store.check_data import Values
 from store.check_hits import Hits, path_text
 from store.check_map import Judge
@@ -76,6 +76,7 @@ class _Check:
         self._hits = Hits(self._packs.damaged)
         self._judge = self._new_judge()
         self._before: View | None = None  # what the judge has taken
+        self._git = check_git.Git(store, self._objects)
 
     def run(self) -> Iterator[Problem]:
         """All findings; what the disk refuses in between is one of them."""
@@ -86,6 +87,7 @@ class _Check:
             yield from _guarded(point.label, self._point(point))
         yield from self._damage()
         yield from _guarded("tables", tables)
+        yield from _guarded("tables of git", self._git.check())
         if self._progress is not None:
             self._progress(self._total, self._total)
 
@@ -119,6 +121,7 @@ class _Check:
         for layer in self._engine.layers.values():
             roots[layer.root if layer.sealed else layer.base] = None
         roots.pop(NO_ID, None)
+        roots.update(dict.fromkeys(self._git.maps))
         for root in roots:
             yield from self._nodes.check(root)
 

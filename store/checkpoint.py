@@ -117,5 +117,6 @@ class CheckpointJob:
             engine.packs.sizes.update(self._writer.sizes())
             self._writer.close()
         engine.reader.renew()
+        engine.tables_left()
         engine.epoch += 1
         engine.journal.retire(self._token)

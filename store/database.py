@@ -20,7 +20,11 @@ from store import disk
 from store.errors import NoSpace, StorageFailure, StoreError
 
 META, REFS, BRANCHES, SNAPSHOTS, LAYER_INFO, LAYERS, OBJECTS, PACKS = range(8)
-TABLES = ("meta", "refs", "branches", "snapshots", "layer_info", "layers", "objects", "packs")
+GIT_COMMITS, GIT_OBJECTS, GIT_REFS = range(8, 11)
+TABLES = (
+    *("meta", "refs", "branches", "snapshots", "layer_info", "layers", "objects", "packs"),
+    *("git_commits", "git_objects", "git_refs"),
+)
 
 # Address space, not memory or disk: the largest store's metadata that one map can hold.
 MAP_BYTES = 1 << 42

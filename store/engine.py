@@ -32,9 +32,12 @@ from store.types import Usage
 RESERVE_BYTES = 8 * 1024 * 1024
 INO_COUNTER_BITS = 40
 _INO_RESERVED = 1 << 16
-# Locations in memory, some 400 bytes each, before a checkpoint is due.
+# Locations, or changes of tables, in memory, some 400 bytes each, before a checkpoint is due.
 _RECENT_OBJECTS_MAX = 100_000
+# What a change of a table takes in memory, about.
+_TABLE_ROW_BYTES = 300
 _NEXT_INO, _NEXT_ID = b"next_ino", b"next_id"
+_ELSEWHERE = b"elsewhere"  # compared by identity: a table's value that changes do not have
 
 
 class Options(NamedTuple):
@@ -83,6 +86,7 @@ class Engine:
         self.garbage_fresh: set[int] = set()
         self.garbage: set[int] = set()
         self._tables: dict[tuple[int, bytes], bytes | None] = {}
+        self._tables_leaving: dict[tuple[int, bytes], bytes | None] = {}  # a checkpoint has them
         self._tables_fresh: dict[tuple[int, bytes], bytes | None] = {}
         self._objects_fresh: dict[bytes, Location | None] = {}
         self.last_ns = 0  # the last time given
@@ -153,6 +157,11 @@ class Engine:
 
     # --- what trees need (treebase.Ground) ----------------------------------------------------
 
+    @property
+    def fresh_bytes(self) -> int:
+        """Estimated memory of changes that are not journalled yet."""
+        return self.gauge.fresh_bytes + _TABLE_ROW_BYTES * len(self._tables_fresh)
+
     def admit(self, data_bytes: int) -> None:
         """Let a change go ahead that adds so many bytes of data; negative: it removes.
 
@@ -175,6 +184,15 @@ class Engine:
             self._ino_bound = self._next_ino + _INO_RESERVED
             self.put_table(db.META, _NEXT_INO, self._ino_bound.to_bytes(8, "big"))
         return ino
+
+    def reserve_inos(self, count: int) -> range:
+        """So many inode numbers at once, for a job that makes inodes on another thread."""
+        start = self._next_ino
+        self._next_ino += count
+        if self._next_ino > self._ino_bound:
+            self._ino_bound = self._next_ino + _INO_RESERVED
+            self.put_table(db.META, _NEXT_INO, self._ino_bound.to_bytes(8, "big"))
+        return range(start, start + count)
 
     def next_id(self) -> int:
         """A number for a layer, branch or snapshot; none is used twice."""
@@ -207,6 +225,23 @@ class Engine:
         """Set a key of a table, or delete it; durable with the next flush."""
         self._tables[table, key] = value
         self._tables_fresh[table, key] = value
+
+    def get_table(self, table: int, key: bytes, reader: db.Reader | None = None) -> bytes | None:
+        """A key of a table as it is now, None where it is not there.
+
+        On any thread, with that thread's own reader. What a checkpoint has just moved, a reader
+        sees once it is renewed.
+        """
+        for changes in (self._tables, self._tables_leaving):
+            found = changes.get((table, key), _ELSEWHERE)
+            if found is not _ELSEWHERE:
+                return found
+        return (reader or self.reader).get(table, key)
+
+    def changed_keys(self, table: int) -> dict[bytes, bytes | None]:
+        """What changed in a table since the last checkpoint that has ended."""
+        changes = {**self._tables_leaving, **self._tables}
+        return {key: value for (of, key), value in changes.items() if of == table}
 
     def put_layer(self, layer: Layer) -> None:
         """Store a layer's record as it now is."""
@@ -273,8 +308,13 @@ class Engine:
 
     def take_tables(self) -> dict[tuple[int, bytes], bytes | None]:
         """All table changes since the last checkpoint began, for the next one."""
-        tables, self._tables = self._tables, {}
+        tables = self._tables_leaving = self._tables
+        self._tables = {}
         return tables
+
+    def tables_left(self) -> None:
+        """The database has the changes that the last checkpoint took."""
+        self._tables_leaving = {}
 
     def is_current(self, mem: Memtable) -> bool:
         """Whether a memtable is still its layer's newest, not one that a checkpoint writes."""
@@ -289,6 +329,7 @@ class Engine:
             or self.gauge.held_bytes > 2 * self.options.dirty_bytes_max
             or self.journal.used_bytes >= self.options.journal_bytes_max
             or self.index.recent_count() >= _RECENT_OBJECTS_MAX
+            or len(self._tables) >= _RECENT_OBJECTS_MAX
         )
 
     def begin_checkpoint(self) -> CheckpointJob:

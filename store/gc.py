@@ -1,7 +1,8 @@
 """Garbage collection: mark what roots lead to, then rewrite the packs that hold little else.
 
     roots    every layer's base or root, the rows of unsealed layers, commits of snapshots and
-             their ancestors (the commit objects alone), open views
+             their ancestors (the commit objects alone), open views, and what the rows of
+             `git_commits` need (`gitrows`)
     packs    one with less than LIVE_SHARE_MIN of live bytes is rewritten: its live objects are
              copied to another pack, the rest is dropped from the index, the file goes last
 
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from store import database as db
 from store import faults, reach
 from store.errors import Damaged, StoreError
+from store.gitrows import Row, needed, pruned, put_rows, shown_commits
 from store.objects import ObjectReader, ObjectWriter
 from store.pack import FILE_HEADER_BYTES, Location, scan
 from store.records import NO_ID, Commit
@@ -101,7 +103,10 @@ class MarkJob:
         self._engine, self._packs = store.engine, packs
         self._sizes = {number: store.engine.packs.sizes[number] for number in packs}
         self._found = _roots(store)
+        self._shown = shown_commits(store.history)
+        self._snapshots = set(store.history.snapshots)
         self.marked: set[bytes] = set()
+        self.rows: list[Row] = []  # what the tables of git are to forget
         self.plan = Plan([])
         self.error: StoreError | None = None
 
@@ -127,11 +132,16 @@ class MarkJob:
             reach.walk(view, root, self._enter)
         for layer in self._found.layers:
             self.marked.update(reach.chunks_of_layer(view.reader, layer))
-        todo = list(self._found.commits)
+        todo, reached = list(self._found.commits), set[bytes]()
         while todo:
             oid = todo.pop()
             if self._enter(oid):
+                reached.add(oid)
                 todo.extend(Commit.decode(view.get(oid)).parents)
+        needs = needed(self._engine, view.reader, reached, self._shown)
+        for root in needs.maps:
+            reach.walk(view, root, self._enter)
+        self.rows = pruned(self._engine, view.reader, view, needs, self._snapshots)
 
     def _weigh(self, number: int, view: ObjectReader) -> PackPlan:
         engine = self._engine
@@ -246,6 +256,7 @@ def steps(
         yield mark
         if not decide(mark.plan):
             return
+        put_rows(engine, mark.rows)
         emptied, copied, removed = [], 0, 0
         for item in mark.plan.packs:
             if item.rewrite:

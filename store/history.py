@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from store import access, keys
+from store import access, carrying, keys
 from store import database as db
+from store.carrying import Carriage
 from store.engine import Engine
 from store.errors import InvalidArgument, NotDirectory, RefExists, StorageFailure
+from store.gitrows import BRANCH_NAME, SNAPSHOT_NAME, GitRows, forget_ref
 from store.layer import Chain, Layer
 from store.points import Point, Points
-from store.records import NO_ID, BranchRecord, Head, SnapshotRecord
+from store.records import NO_ID, BranchRecord, Commit, Head, SnapshotRecord
 from store.refs import check_name, head_ref, tag_ref
 from store.tree import Tree
 from store.types import ROOT, BranchInfo, Inode, Quota, SnapshotInfo, Usage, Who
@@ -76,6 +78,7 @@ class History(Points):
         if record is None:
             del self.branches[number]
             self._engine.put_table(db.BRANCHES, key, None)
+            forget_ref(self._engine, BRANCH_NAME, number)
         else:
             self.branches[number] = record
             self._engine.put_table(db.BRANCHES, key, record.encode())
@@ -91,7 +94,7 @@ class History(Points):
         """Remove a branch and all of its snapshots. Raises UnknownRef."""
         head = self.head(name)
         for number in [n for n, r in self.snapshots.items() if r.branch == head.branch]:
-            self.delete_snapshot(number)
+            self.delete_snapshot(number, with_branch=True)
         head = self.head(name)  # the snapshots' going may have moved it
         self.refs.test_and_set(head_ref(name), head.encode(), None)
         self._put_branch(head.branch, None)
@@ -133,25 +136,29 @@ class History(Points):
             return point.snapshot
         # A commit that no snapshot has (any more) still has to be the next one's parent, so it
         # becomes one again, nameless.
-        assert point.layer is None
-        layer = self._engine.new_layer(None, point.base, point.usage)
-        layer.frozen, layer.root = True, point.base
+        return self._of_commit(0, point.commit, "", 0)
+
+    def _of_commit(self, branch: int, oid: bytes, name: str, parent: int) -> int:
+        """A new snapshot that is a commit; its layer is sealed from the beginning."""
+        commit = self.commit(oid)
+        layer = self._engine.new_layer(None, commit.root, commit.usage)
+        layer.frozen, layer.root = True, commit.root
         self._engine.put_layer(layer)
-        commit = self.commit(point.commit)
+        number = self._engine.next_id()
         record = SnapshotRecord(
-            0,
+            branch,
             layer.id,
-            0,
+            parent,
             commit.root_ino,
-            0,
-            point.commit,
+            number if branch else 0,
+            oid,
             NO_ID,
-            "",
+            name,
             commit.author,
             commit.committer,
             commit.message,
         )
-        return self._put_snapshot(self._engine.next_id(), record)
+        return self._put_snapshot(number, record)
 
     # --- snapshots ----------------------------------------------------------------------------
 
@@ -202,6 +209,7 @@ class History(Points):
         if record is None:
             del self.snapshots[number]
             self._engine.put_table(db.SNAPSHOTS, key, None)
+            forget_ref(self._engine, SNAPSHOT_NAME, number)
         else:
             self.snapshots[number] = record
             self._engine.put_table(db.SNAPSHOTS, key, record.encode())
@@ -263,9 +271,84 @@ class History(Points):
         self._move_head(branch, head._replace(snapshot=number))
         return number
 
-    def delete_snapshot(self, number: int) -> None:
-        """Remove a snapshot; those that stand on it stand on its parent from now on."""
+    def add_snapshot(self, branch: str, oid: bytes, name: str | None) -> int:
+        """Make a stored commit a snapshot of a branch, which stays as it is; says its number.
+
+        Without a name it gets that of the time. Raises UnknownRef, InvalidRef, RefExists.
+        """
+        head = self.head(branch)
+        if name is None:
+            name = self._free_name(time_name(self._engine.now()), [branch])
+        elif self.refs.get(tag_ref(head.branch, check_name(name))) is not None:
+            raise RefExists(f"branch {branch!r} has a snapshot {name!r}")
+        number = self._of_commit(head.branch, oid, name, 0)
+        self.refs.test_and_set(tag_ref(head.branch, name), None, keys.pack_u64(number))
+        return number
+
+    def is_clean(self, branch: str) -> bool:
+        """Whether a branch is exactly what its newest snapshot is, or empty and without one."""
+        head = self.head(branch)
+        layer: Layer | None = self._engine.layers[head.layer]
+        if not head.snapshot:
+            return self.trees[head.branch].usage() == Usage(0, 1)
+        below = self._engine.layers[self.snapshots[head.snapshot].layer]
+        while layer is not None and layer is not below:
+            if not layer.pristine:
+                return False
+            if layer.parent is None:
+                return below.sealed and layer.base == below.root
+            layer = layer.parent
+        return layer is not None
+
+    def carriage(self, branch: str, commit: Commit) -> Carriage | None:
+        """What takes a branch that has changes of its own from its newest snapshot to a commit of
+        the same tree; None where there is no such way."""
+        head = self.head(branch)
+        newest = self.snapshots.get(head.snapshot)
+        if newest is None or newest.commit == NO_ID or newest.root_ino != commit.root_ino:
+            return None
+        old = self._engine.layers[newest.layer].root
+        return carrying.plan(self._engine, self.trees[head.branch], old, commit.root)
+
+    def carry(self, branch: str, number: int, carriage: Carriage) -> None:
+        """Make a snapshot the newest of its branch, which keeps its own changes."""
+        head = self.head(branch)
+        old, new = self.snapshots[head.snapshot], self.snapshots[number]
+        before = self._engine.layers[old.layer].usage
+        after = self._engine.layers[new.layer].usage
+        tree = self.trees[head.branch]
+        now = tree.usage()
+        usage = Usage(
+            now.used_bytes + after.used_bytes - before.used_bytes,
+            now.inodes + after.inodes - before.inodes,
+        )
+        carrying.carry(self._engine, tree, carriage, usage)
+        self._move_head(branch, head._replace(snapshot=number))
+
+    def advance(self, branch: str, number: int) -> None:
+        """Make a branch what one of its snapshots is, as its newest, under its users."""
+        head, engine = self.head(branch), self._engine
+        record, tree = self.snapshots[number], self.trees[head.branch]
+        below, old = engine.layers[record.layer], engine.layers[head.layer]
+        layer = engine.new_layer(below, NO_ID, below.usage)
+        self._move_head(branch, Head(head.branch, layer.id, number, record.root_ino))
+        engine.live.pop(old.id, None)
+        engine.release_layer(old)
+        tree.rebase(Chain(engine, layer, NO_ID), record.root_ino, below.usage)
+        engine.live[layer.id] = tree
+        tree.reap_orphans()
+
+    def delete_snapshot(self, number: int, *, with_branch: bool = False) -> None:
+        """Remove a snapshot; those that stand on it stand on its parent from now on.
+
+        Where that is a commit without a snapshot, of a history that came from git, it gets one
+        without a name, unless the branch goes as well.
+        """
         record = self.snapshots[number]
+        is_newest = any(head.snapshot == number for _, head in self.heads())
+        below = record.parent
+        if is_newest and not below and not with_branch:
+            below = self._commit_below(record)
         for other, later in list(self.snapshots.items()):
             if later.parent == number:
                 commit = record.parent_commit if record.commit == NO_ID else record.commit
@@ -274,7 +357,7 @@ class History(Points):
                 )
         for branch, head in list(self.heads()):
             if head.snapshot == number:
-                self._move_head(branch, head._replace(snapshot=record.parent))
+                self._move_head(branch, head._replace(snapshot=below))
         if record.branch:
             tag = tag_ref(record.branch, record.name)
             self.refs.test_and_set(tag, keys.pack_u64(number), None)
@@ -282,6 +365,15 @@ class History(Points):
         self._engine.release_layer(self._engine.layers[record.layer])
         if record.branch:
             self._drop_nameless()
+
+    def _commit_below(self, record: SnapshotRecord) -> int:
+        """A nameless snapshot of the commit before one that came from git; 0 for any other."""
+        if record.commit != NO_ID:
+            for parent in self.commit(record.commit).parents[:1]:
+                known = GitRows(self._engine).commit(parent)
+                if known is not None and known.kept:
+                    return self._of_commit(0, parent, "", 0)
+        return 0
 
     def _drop_nameless(self) -> None:
         """Remove nameless snapshots (see `_lineage`) that nothing descends from any more."""

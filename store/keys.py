@@ -20,6 +20,8 @@ ORPHAN = 0x07  # inode number 0; rest: ino u64  -> PRESENT; an inode without a n
 EXTENT = 0x08  # rest: block u64                -> data value
 PAGE = 0x09  # rest: page u64                   -> up to PAGE_BYTES of data over the block's extent
 
+GIT_ENTRY = 16  # name                 -> GitEntry; only in maps of entries (`gitrows`)
+
 PRESENT = b"\x01"
 
 _PREFIX = struct.Struct(">QB")

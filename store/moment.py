@@ -71,7 +71,7 @@ class _Past(Engine):
         self.garbage_fresh, self.garbage = set(), engine.garbage | engine.garbage_fresh
         if engine.flushing is not None:
             self.garbage |= engine.flushing.garbage
-        self._tables, self._tables_fresh = {}, {}
+        self._tables, self._tables_fresh, self._tables_leaving = {}, {}, {}
         self.last_ns = engine.last_ns
         self._next_ino, self._next_id = engine._next_ino, engine._next_id
         self.database, self.journal = engine.database, engine.journal

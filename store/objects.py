@@ -177,14 +177,14 @@ class Packs:
                 disk.unlink(pack_path(self.directory, number))
         self._next = max([self._next, *(number + 1 for number in self.sizes)])
 
-    def writer(self) -> PackWriter:
-        """A writer on a pack with room that no other writer has."""
+    def writer(self, level: int = 0) -> PackWriter:
+        """A writer on a pack with room that no other writer has; `level` as for `codec.encode`."""
         with self._lock:
             for number, size in sorted(self.sizes.items(), reverse=True):
                 if size < PACK_BYTES_MAX // 2 and number not in self._busy:
                     self._busy.add(number)
                     try:
-                        return PackWriter(self.directory, number, self.store_id, size)
+                        return PackWriter(self.directory, number, self.store_id, size, level)
                     except (StorageFailure, WrongVersion):
                         continue  # damaged: it stays busy, and nothing is added to it
                     except BaseException:
@@ -197,7 +197,7 @@ class Packs:
                 self._next += 1
             self._busy.add(number)
         try:
-            return PackWriter(self.directory, number, self.store_id)
+            return PackWriter(self.directory, number, self.store_id, level=level)
         except BaseException:
             self._busy.discard(number)
             self._spare.add(number)
@@ -242,9 +242,10 @@ class ObjectWriter:
     `undo` before, and nothing is left of it.
     """
 
-    def __init__(self, index: Index, packs: Packs, reader: db.Reader) -> None:
+    def __init__(self, index: Index, packs: Packs, reader: db.Reader, level: int = 0) -> None:
         self._index, self._packs, self._reader = index, packs, reader
-        self._writers = [packs.writer()]
+        self._level = level
+        self._writers = [packs.writer(level)]
         self._starts = [self._writers[0].size]
         self.added: dict[bytes, Location] = {}
 
@@ -271,7 +272,7 @@ class ObjectWriter:
 
     def _writer(self) -> PackWriter:
         if self._writers[-1].size >= PACK_BYTES_MAX:
-            self._writers.append(self._packs.writer())
+            self._writers.append(self._packs.writer(self._level))
             self._starts.append(self._writers[-1].size)
         return self._writers[-1]
 

@@ -38,6 +38,7 @@ from store.types import (
     SnapshotInfo,
     StatFs,
 )
+from store.virtual import NUMBERS_FROM, VirtualTree
 
 if TYPE_CHECKING:
     from store.store import Store
@@ -45,19 +46,24 @@ if TYPE_CHECKING:
 
 NAME = b".snapshots"
 # The highest number below 2**53; replica numbers would have to be used up to reach it.
-INO = 2**53 - 1
+INO = NUMBERS_FROM
 # In a listing of the branch's root it stands right behind `..`.
 COOKIE = COOKIE_DOT_DOT + 1
 
 
-class SnapshotDirectory:
-    """`.snapshots` of one branch; the part of `Tree`'s interface that a directory needs."""
+class SnapshotDirectory(VirtualTree):
+    """`.snapshots` of one branch."""
 
-    def __init__(self, store: Store, branch: int, writable: bool) -> None:
+    name = NAME
+    root = INO
+    numbers = range(INO, INO + 1)
+    cookie = COOKIE
+    crossing = True
+
+    def __init__(self, store: Store, branch: int, writable: bool, listed: bool = False) -> None:
         """`branch` is its id; `writable`: mkdir and rmdir are allowed."""
         self._store, self._branch = store, branch
-        self.read_only = not writable
-        self.root = INO
+        self.read_only, self.listed = not writable, listed
 
     @property
     def _tree(self) -> Tree:
@@ -190,21 +196,6 @@ class SnapshotDirectory:
     def statfs(self) -> StatFs:
         """The branch's."""
         return self._tree.statfs()
-
-    # What a directory of snapshots refuses.
-
-    def _refuse(self, *_: object, **__: object) -> NoReturn:
-        raise ReadOnly("this directory holds snapshots alone")
-
-    def _no_link(self, *_: object) -> NoReturn:
-        raise InvalidArgument("not a symbolic link")
-
-    def _no_data(self, *_: object) -> NoReturn:
-        raise IsDirectory("a directory of snapshots has no data")
-
-    setattr = create = mknod = symlink = link = rename = _refuse
-    readlink = _no_link
-    read = begin_read = write = _no_data
 
     def unlink(self, who: Caller, parent: int, name: bytes) -> NoReturn:
         """Raises NotFound, IsDirectory."""

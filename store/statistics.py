@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from store import database as db
 from store import reach
+from store.gitrows import needed, shown_commits
 from store.layer import Layer
 from store.pack import FILE_HEADER_BYTES, RECORD_HEADER_BYTES, Location
 from store.records import NO_ID
@@ -80,6 +81,10 @@ class _Owners:
             base, layer = layer.base, layer.parent
         self._walk(base if layer is None else layer.root, who)
 
+    def share(self, root: bytes) -> None:
+        """Take in a map that no single branch or snapshot answers for."""
+        self._walk(root, _SHARED)
+
     def _walk(self, root: bytes, who: int) -> None:
         todo = [(root, who)]
         while todo:
@@ -138,8 +143,10 @@ def stats(store: ReadStore, progress: Progress | None = None) -> Stats:
         users.append((engine.layers[record.layer], NO_ID))
     for who, (layer, base) in enumerate(users):
         owners.add(who, layer, base)
-    for oid, _ in history.commits():
-        owners.owner[oid] = _SHARED
+    reached = {oid for oid, _ in history.commits()}
+    owners.owner.update(dict.fromkeys(reached, _SHARED))
+    for root in needed(engine, engine.reader, reached, shown_commits(history)).maps:
+        owners.share(root)
     owners.owner.setdefault(store.empty_root, _SHARED)
     exclusive = [0] * len(users)
     objects = unique = stored = wanted = 0

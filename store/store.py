@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -71,6 +72,7 @@ class Store(ReadStore):
         self._background: _Tracked | None = None
         self._collecting = False
         self._moments = 0  # open, or about to be
+        self.collections = 0  # of garbage, since the store was opened
         engine.garbage = find_garbage(engine)
 
     @staticmethod
@@ -135,7 +137,7 @@ class Store(ReadStore):
     @property
     def dirty_bytes(self) -> int:
         """Estimated memory of changes that are not durable yet."""
-        return self._engine.gauge.fresh_bytes
+        return self._engine.fresh_bytes
 
     def begin_flush(self) -> FlushJob | None:
         """A job that makes all changes until now durable; None where all is durable already.
@@ -339,6 +341,19 @@ class Store(ReadStore):
         self._engine.packs.unreserve(packs)
         self._engine.index.pins = None
         self._collecting = False
+        self.collections += 1
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """A section in which no garbage is collected: objects that nothing refers to yet, and
+        what is being read beside, stay. Raises Busy while a collection is under way."""
+        if self._collecting:
+            raise Busy("garbage is being collected")
+        self._moments += 1
+        try:
+            yield
+        finally:
+            self._moments -= 1
 
     def moment_steps(self, done: Callable[[Moment], None]) -> Iterator[Job]:
         """The jobs after which `done` gets the store as it was when the last of them began.

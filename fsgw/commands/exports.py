@@ -6,6 +6,7 @@ The options of `add` and `set` are the keys of the file, made from their declara
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ import click
 from fsgw import settings
 from fsgw.exports import DEFAULT, Export
 from fsgw.plain import Plain
-from fsgw.render import Lines, show, show_one, table
+from fsgw.render import Lines, plural, show, show_one, table
 from fsgw.session import Session, json_option
 from fsgw.settings import Choice, Flag, ListOf, Whole
 
@@ -60,9 +61,27 @@ def _given(values: dict[str, Any]) -> dict[str, object]:
     }
 
 
-@click.group()
+# What `--git` is to the group: a name that nobody can type.
+_GIT = "\0git"
+
+
+class _OrGit(click.Group):
+    """The group, in which `--git` is a command as well: writing a repository is an export, too."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        words = [_GIT, *args[1:]] if args[:1] == ["--git"] else args
+        return super().parse_args(ctx, words)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return git if cmd_name == _GIT else super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_OrGit)
 def export() -> None:
-    """List and change which clients may mount which branches.
+    """List and change which clients may mount which branches; or write a git repository.
+
+    `fsgw export --git [BRANCH...] DIR` writes branches and their named snapshots, or all there
+    are, as a bare git repository.
 
     The first export that names both the branch and the client decides; a client that none names
     is refused. An export is named by its name or its number in the list. A gateway that runs
@@ -165,3 +184,26 @@ def reload(session: Session, as_json: bool) -> None:
     """
     with session.rows("exports.reload") as rows:
         show(rows, as_json, _lines)
+
+
+def _git_text(row: Plain) -> str:
+    counts = (plural(row["commits"], "commit"), plural(row["objects"], "object"))
+    text = f"{counts[0]} and {plural(row['refs'], 'ref')} exported as {counts[1]}"
+    if row["left_out"]:
+        text += f"; left out, as git cannot have them: {plural(row['left_out'], 'name')}"
+    return text
+
+
+@click.command("--git")
+@click.argument("words", metavar="[BRANCH...] DIR", nargs=-1, required=True)
+@json_option
+@click.pass_obj
+def git(session: Session, words: tuple[str, ...], as_json: bool) -> None:
+    """Write branches and their named snapshots, or all there are, as a bare git repository.
+
+    DIR is made if missing and must be empty.
+    """
+    *names, target = words
+    target = os.path.abspath(target)
+    done = session.task("git.export", "export", names=names, target=target)
+    show_one(done, as_json, _git_text)

@@ -11,7 +11,7 @@ import click
 
 from fsgw.paths import path_text
 from fsgw.plain import TYPE_NAMES, Plain
-from fsgw.render import Lines, show, show_one, size, when
+from fsgw.render import Lines, plural, show, show_one, size, when
 from fsgw.session import EXIT_FOUND, Session, json_option, print_error
 
 _TYPES = {name: kind for kind, name in TYPE_NAMES.items()}
@@ -38,9 +38,18 @@ def _import_text(row: Plain) -> str:
     return text
 
 
+def _git_text(row: Plain) -> str:
+    counts = (
+        plural(row["commits"], "commit"),
+        plural(row["branches"], "branch", "branches"),
+        plural(row["tags"], "tag"),
+    )
+    return f"{counts[0]} imported; {counts[1]} and {counts[2]} changed"
+
+
 @click.command("import")
-@click.argument("source", metavar="DIR", type=click.Path(exists=True, file_okay=False))
-@click.argument("target", metavar="BRANCH[/SUB/DIR]")
+@click.argument("words", metavar="DIR BRANCH[/SUB/DIR]", nargs=-1, type=click.Path())
+@click.option("--git", "git", is_flag=True, help="DIR is a git repository: see below.")
 @click.option("--checksum", is_flag=True, help="Compare contents, not size and time.")
 @click.option("--delete/--no-delete", default=True, help="Remove what DIR does not have.")
 @click.option("--snapshot", metavar="NAME", help="Take this snapshot at the end.")
@@ -50,8 +59,8 @@ def _import_text(row: Plain) -> str:
 @click.pass_context
 def import_command(
     context: click.Context,
-    source: str,
-    target: str,
+    words: tuple[str, ...],
+    git: bool,
     snapshot: str | None,
     message: str,
     author: str | None,
@@ -63,9 +72,20 @@ def import_command(
 
     Writes only what differs: a file with the same size and modification time is taken as the same.
     What cannot be read is reported, left in the branch as it was, and makes the exit code 1.
+
+    `fsgw import --git REPOSITORY [PREFIX...]` brings a whole history in instead: git's branches
+    (those whose names start with a PREFIX) become branches, its tags snapshots. Again, it brings
+    in what is new. A branch that went on here is left alone, which makes the exit code 1.
     """
     session: Session = context.obj
-
+    if git and words:
+        _import_git(context, *words, as_json=as_json)
+        return
+    if len(words) != 2:
+        raise click.UsageError("what is needed is DIR and BRANCH, or --git and a repository")
+    if not os.path.isdir(words[0]):
+        raise click.UsageError(f"{words[0]!r} is no directory")
+    source, target = words
     branch, _, path = target.partition("/")
     done = session.task(
         "import",
@@ -81,6 +101,18 @@ def import_command(
     )
     show_one(done, as_json, _import_text)
     _report_troubles(context, done, as_json)
+
+
+def _import_git(context: click.Context, source: str, *prefixes: str, as_json: bool) -> None:
+    session: Session = context.obj
+    source = os.path.abspath(source)
+    done = session.task("git.import", "import", source=source, prefixes=list(prefixes))
+    show_one(done, as_json, _git_text)
+    if not as_json:
+        for trouble in done["troubles"]:
+            print_error(trouble)
+    if done["troubles"]:
+        context.exit(EXIT_FOUND)
 
 
 def _restore_text(row: Plain) -> str:

@@ -95,7 +95,8 @@ def _serve(store: str, source: str, place: str, options: Sequence[str]) -> None:
     from dataclasses import replace
 
     from fsgw import gateway, logs
-    from fsgw.config import Config, MountConfig
+    from fsgw.config import Config
+    from fsgw.mount_config import MountConfig
     from fsgw.process import tune
 
     wanted = MountConfig(source=source, directory=Path(place), options=tuple(options))

@@ -15,6 +15,8 @@ _KEYS = {
     "listen": "nfs.listen",
     "port": "nfs.port",
     "portmap": "nfs.portmap",
+    "git_listen": "git.listen",
+    "git_port": "git.port",
     "admin_socket": "admin.socket",
     "exports": "exports.file",
     "log_level": "log.level",
@@ -27,6 +29,8 @@ _KEYS = {
 @click.option("--listen", multiple=True, metavar="ADDRESS", help="Listen here; again for more.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of NFS; 0: any free one.")
 @click.option("--portmap", type=click.Choice(["auto", "off", "require"]), help="Announce it.")
+@click.option("--git-listen", multiple=True, metavar="ADDRESS", help="Serve git over HTTP here.")
+@click.option("--git-port", type=click.IntRange(0, 65535), help="Port of that; 0: any free one.")
 @click.option("--admin-socket", metavar="PATH", help="Where the other commands find the gateway.")
 @click.option("--exports", metavar="FILE", help="The file of exports.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))

@@ -15,6 +15,8 @@ from scripts.benchmarks.fuse_fork import fork
 from scripts.benchmarks.fuse_mounts import Caches
 from scripts.benchmarks.fuse_names import names as fuse_names
 from scripts.benchmarks.fuse_work import work
+from scripts.benchmarks.git_history import clone_history, import_history
+from scripts.benchmarks.git_mounts import working_directory
 from scripts.benchmarks.nfs_calls import calls, readdirplus
 from scripts.benchmarks.nfs_data import (
     cold_read,
@@ -72,5 +74,10 @@ AREAS: Mapping[str, Mapping[str, Measure]] = {
         "read-cold": fuse_cold_read,
         "work": work,
         "fork": fork,
+    },
+    "git": {
+        "import": import_history,
+        "clone": clone_history,
+        "mount": working_directory,
     },
 }

@@ -17,6 +17,7 @@ from fsgw.session import Session
 from store.store import Store
 from tests.fsgw.helpers import MIB, T0, Fsgw, local_tree, stamp
 from tests.fsgw.served import serving
+from tests.gitdoor.repositories import Git
 
 # One after the other, on two stores that are alike; each with its exit code.
 COMMANDS: list[tuple[str, int]] = [
@@ -90,6 +91,20 @@ COMMANDS: list[tuple[str, int]] = [
     ("restore main@v1/sub {out} --force", 0),
     ("restore main/nope {out}2", 3),
     ("restore main {source}/file --force", 2),
+    ("import --git {repository}", 0),
+    ("import --git {repository} nothing", 0),
+    ("import --git {repository} ma", 0),
+    ("import --git {source}", 3),
+    ("import --git", 2),
+    ("import {source}", 2),
+    ("log git-main", 0),
+    ("ls git-main", 0),
+    ("export --git {out}.git", 0),
+    ("export --git {out}.git", 3),
+    ("export --git main fork {out}2.git", 0),
+    ("export --git nope {out}3.git", 3),
+    ("export --git", 2),
+    ("branch delete git-main", 0),
     ("snapshot delete main@both", 0),
     ("snapshot delete main@both", 3),
     ("snapshot delete main", 3),
@@ -222,8 +237,12 @@ def test_every_command_both_ways(twins: tuple[Fsgw, Fsgw], monkeypatch: pytest.M
         folder = run.path.parent
         fill(folder / "source", folder / "changed")
         (folder / "empty").mkdir()
-        names = ("source", "changed", "out", "empty")
+        names = ("source", "changed", "out", "empty", "repository")
         places.append({name: str(folder / name) for name in names})
+        git = Git(folder / "repository").init()
+        git("checkout", "-q", "-b", "git-main")
+        git.write("some/file", "in git\n")
+        git.commit()
     with serving(through.path):
         for line, code in [("branch create main", 0), *COMMANDS]:
             expected = output(alone, line, code, places[0])

@@ -29,13 +29,14 @@ GIVEN = {
     Form.PAUSES: ["store"],
     Form.READS: ["store"],
     Form.STEPS: ["store"],
+    Form.HELD: ["store"],
     Form.JOBS: ["store"],
     Form.MOMENT: ["store"],
     Form.EXPORTS: ["path"],
     Form.GATEWAY: ["gateway"],
     Form.AWAITED: ["gateway"],
 }
-HEARS = {Form.STEPS, Form.JOBS, Form.MOMENT}
+HEARS = {Form.STEPS, Form.HELD, Form.JOBS, Form.MOMENT}
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)

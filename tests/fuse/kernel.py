@@ -25,6 +25,7 @@ from store.memtable import Buffer
 from store.snapdir import SnapshotDirectory
 from store.store import Store
 from store.tree import Tree
+from store.virtual import VirtualTree
 from tests.nfs.gateway import Flushing
 
 # Requests whose answer has an entry, and where that begins.
@@ -124,6 +125,7 @@ class Kernel:
         beside: Kernel | None = None,
         snapshots: bool = True,
         snapshot_admin: bool = False,
+        listed: bool = False,
         begin: bool = True,
     ) -> None:
         """`path`: the directory of `main` that is mounted. `beside`: another mount of the same
@@ -135,10 +137,10 @@ class Kernel:
         self.company.append(self)
         self.views = Snapshots(store)
         root = self.tree.resolve(path).ino
-        shown = None
+        shown: list[VirtualTree] = []
         if snapshots and root == self.tree.root:
             branch = store.ids.branch("main")
-            shown = SnapshotDirectory(store, branch, snapshot_admin), self.views
+            shown.append(SnapshotDirectory(store, branch, snapshot_admin, listed))
         self._uniques = itertools.count(2, 2)
         self.replies: dict[int, list[bytes]] = {}
         self.counts: Counter[int] = Counter()
@@ -152,6 +154,7 @@ class Kernel:
             self._take,
             OPERATIONS,
             shown,
+            self.views,
         )
         # What was told, and whether telling is held back: closed while it is.
         self.notices: list[bytes] = []

@@ -204,7 +204,7 @@ def test_nothing_is_remembered_with_time_outs_of_zero(store: Store) -> None:
 @pytest.fixture
 def admin(store: Store) -> Iterator[Kernel]:
     """A mount in which snapshots are listed, and may be taken and deleted."""
-    made = Kernel(store, Options(listed=True, entry_timeout_s=9), snapshot_admin=True)
+    made = Kernel(store, Options(entry_timeout_s=9), snapshot_admin=True, listed=True)
     yield made
     made.close()
 

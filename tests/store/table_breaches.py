@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from store import database as db
 from store import keys
+from store.gitrows import (
+    COMMIT,
+    ROOT_KEY,
+    TREE,
+    GitCommit,
+    GitEntry,
+    GitRef,
+    Row,
+    commit_row,
+    object_row,
+    put_rows,
+    ref_row,
+)
 from store.objects import ObjectWriter
+from store.prolly import build
 from store.records import NO_ID, Commit, Head
 from store.types import Quota, Usage, Who
 from tests.store.breaches import Break, World
@@ -87,7 +101,56 @@ def _orphan_parent(world: World) -> None:
     world.store.engine.layers.pop(top.parent.id)
 
 
+def _git(world: World, **changes: object) -> None:
+    """A commit that git has a name for; the row that says so may be wrong."""
+    (record,) = world.store.history.snapshots.values()
+    engine = world.store.engine
+    commit = Commit.decode(engine.objects.get(record.commit))
+    writer = ObjectWriter(engine.index, engine.packs, engine.reader)
+    top = GitEntry(0o040000, b"t" * 20, 1).encode()
+    entries = changes.pop("map", [(ROOT_KEY, top)])
+    root = build(writer, entries)  # type: ignore[arg-type]
+    writer.sync()
+    engine.publish(dict(writer.added), writer.sizes(), journalled=False)
+    writer.close()
+    row = GitCommit(b"c" * 20, b"t" * 20, commit.root, root, commit.root_ino, False, 0, b"")
+    row = row._replace(**changes)  # type: ignore[arg-type]
+    put_rows(
+        engine,
+        [
+            commit_row(record.commit, row),
+            object_row(b"c" * 20, COMMIT, record.commit, 0),
+            object_row(b"t" * 20, TREE, record.commit, 1),
+        ],
+    )
+
+
+def _git_object(world: World, commit: bytes | None) -> None:
+    _git(world)
+    (record,) = world.store.history.snapshots.values()
+    put_rows(world.store.engine, [object_row(b"x" * 20, TREE, commit or record.commit, 1)])
+
+
+def _git_names(world: World, *rows: Row) -> None:
+    put_rows(world.store.engine, rows)
+
+
+def _two_git_names(world: World) -> None:
+    world.store.history.branches[99] = next(iter(world.store.history.branches.values()))
+    branch = world.store.history.head("main").branch
+    name = GitRef(b"refs/heads/x")
+    _git_names(world, ref_row(b"b", branch, name), ref_row(b"b", 99, name))
+
+
 TABLE_BREAKS: list[Break] = [
+    ("G1", "is of another tree", lambda w: _git(w, root_ino=77)),
+    ("G1", "is missing", lambda w: _git(w, entries=b"e" * 32)),
+    ("G2", "has no root", lambda w: _git(w, map=[])),
+    ("G2", "an entry with key", lambda w: _git(w, map=[(ROOT_KEY[:8], b"x" * 30)])),
+    ("G3", "has no such object", lambda w: _git_object(w, None)),
+    ("G3", "nothing is known", lambda w: _git_object(w, b"n" * 32)),
+    ("G4", "nothing that is there", lambda w: _git_names(w, ref_row(b"b", 77, GitRef(b"n")))),
+    ("G4", "is of two things", _two_git_names),
     ("S1", "branch record 77 is missing", lambda w: _head(w, branch=77)),
     ("S1", "layer 77 is missing", lambda w: _head(w, layer=77)),
     ("S1", "snapshot 77 below it is missing", lambda w: _head(w, snapshot=77)),

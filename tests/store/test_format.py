@@ -17,6 +17,7 @@ from store import (
     database,
     directory,
     faults,
+    gitrows,
     journal_segment,
     keys,
     node,
@@ -52,6 +53,9 @@ LAYOUTS: dict[str, tuple[struct.Struct, tuple[str, ...]]] = {
         ("parent", "frozen", "used_bytes", "inodes", "rows"),
     ),
     "Snapshot": (records._SNAPSHOT, records.SnapshotRecord._fields[:5]),
+    "Git commit": (gitrows._GIT_COMMIT, gitrows.GitCommit._fields[:7]),
+    "Git object": (gitrows._GIT_OBJECT, gitrows.GitObject._fields),
+    "Git entry": (gitrows._GIT_ENTRY, gitrows.GitEntry._fields),
     "Location": (pack._INDEX, pack.Location._fields),
     "Inode": (records.INODE_RECORD, Inode._fields[1:]),
     "Entry": (records._DIRENT_HEAD, ()),
@@ -116,7 +120,7 @@ def test_nothing_of_the_code_is_missing() -> None:
     known = {layout for layout, _ in LAYOUTS.values()}
     # Single integers, and parts of the above.
     parts = {"<Q", "<I", "<IIQ", ">Q", ">I", ">q", ">QQ", ">QB", "<HBBII32s"}
-    for module in (batch, journal_segment, keys, node, pack, records):
+    for module in (batch, gitrows, journal_segment, keys, node, pack, records):
         for name, value in vars(module).items():
             if isinstance(value, struct.Struct) and value not in known:
                 assert value.format in parts, f"{module.__name__}.{name}"
@@ -206,7 +210,7 @@ def test_names_in_meta_are_the_codes(tmp_path: Path) -> None:
 
 
 def numbers(text: str) -> set[str]:
-    return set(re.findall(r"\b[PMFSCL]\d+\b", text))
+    return set(re.findall(r"\b[PMFSCLG]\d+\b", text))
 
 
 def test_every_invariant_is_looked_at_and_its_breach_is_tested() -> None:

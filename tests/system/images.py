@@ -87,6 +87,11 @@ def debian() -> Path:
     return _made("debian", "python3") / "rootfs"
 
 
+def debian_with_git() -> Path:
+    """The root directory of one that has git."""
+    return _made("debian", "git") / "rootfs"
+
+
 def boot_image() -> Image:
     """The kernel with an initramfs as users have it."""
     made = _made("kernel")

@@ -1,0 +1,59 @@
+"""The administrator's operations with git repositories: see `gitdoor`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from fsgw.admin import Meter, Progress, refuse_relative
+from fsgw.plain import Plain
+from fsgw.steps import FULL, Steps, beside
+from gitdoor import exporting, importing, refs
+from gitdoor.source import Repository
+from store.store import Store
+
+
+def import_git(
+    store: Store, source: str, prefixes: Sequence[str], progress: Progress | None
+) -> Steps[Plain]:
+    """Bring the history of a local repository in: branches, and tags as snapshots.
+
+    `prefixes`: only branches whose names start with one of them. What is here already is not read
+    again.
+    """
+    refuse_relative(source)
+    repository = yield from beside(Repository, Path(source))
+    names = [os.fsencode(prefix) for prefix in prefixes]
+    yield from sealed(store)
+    meter = Meter(progress, None)
+    done = yield from importing.import_repository(store, repository, names, meter.advance)
+    return {
+        "commits": done.commits,
+        "branches": done.branches,
+        "tags": done.tags,
+        "troubles": done.troubles,
+    }
+
+
+def export_git(
+    store: Store, names: Sequence[str], target: str, progress: Progress | None
+) -> Steps[Plain]:
+    """Write branches and their named snapshots, or all there are, as a bare repository."""
+    refuse_relative(target)
+    exporting.selected(store, names)
+    yield from sealed(store)
+    meter = Meter(progress, None)
+    done = yield from exporting.export(store, names, Path(target), meter.advance)
+    return {
+        "commits": done.commits,
+        "objects": done.objects,
+        "refs": done.refs,
+        "left_out": done.left_out,
+    }
+
+
+def sealed(store: Store) -> Steps[None]:
+    """Wait until every snapshot has its commit."""
+    while refs.unsealed(store):
+        yield FULL
