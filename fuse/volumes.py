@@ -70,18 +70,23 @@ class Volume:
         self.users = 0
         self._shown: GenerationCache[int, tuple[Inode, bytes]] = GenerationCache(budget)
 
-    def times(self, ino: int) -> Timeouts:
-        """How long the kernel may trust what it is told of an inode."""
+    def _name_times(self, ino: int) -> Timeouts:
+        """How long the kernel may trust a name to lead to an inode."""
         virtual = self._virtual
         return self.timeouts if virtual is None or virtual.lasting(ino) else NEVER
+
+    def _times(self, ino: int) -> Timeouts:
+        """How long it may trust an inode's attributes."""
+        virtual = self._virtual
+        return self.timeouts if virtual is None or virtual.lasting_attributes(ino) else NEVER
 
     def entry(self, inode: Inode, nodeid: int) -> bytes:
         """An inode as fuse_entry_out."""
         known = self._shown.get(nodeid)
         if known is None or known[0] is not inode:
-            times = self.times(inode.ino)
+            names, times = self._name_times(inode.ino), self._times(inode.ino)
             head = ENTRY.pack(
-                nodeid, 0, times.entry[0], times.attr[0], times.entry[1], times.attr[1]
+                nodeid, 0, names.entry[0], times.attr[0], names.entry[1], times.attr[1]
             )
             known = inode, head + attributes(inode, inode.ino ^ self.mask)
             self._shown.put(nodeid, known)
@@ -93,7 +98,7 @@ class Volume:
 
     def attr(self, inode: Inode, nodeid: int) -> bytes:
         """An inode as fuse_attr_out."""
-        return self.times(inode.ino).packed + self.entry(inode, nodeid)[ENTRY.size :]
+        return self._times(inode.ino).packed + self.entry(inode, nodeid)[ENTRY.size :]
 
 
 def new_budget() -> Budget:

@@ -117,10 +117,14 @@ class GitDirectory(VirtualTree):
         now = {hashed(FILE, file.digest): file for file in (*state.files.values(), *index)}
         self._drop({n: file for n, file in self._files.items() if n not in now})
         self._files, self._shown = now, state
-        for changed in self._watchers:
-            changed()
         for number in now:
             self._replaced.pop(number, None)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Have those who keep listings and owners look at them anew."""
+        for changed in self._watchers:
+            changed()
 
     def _drop(self, files: dict[int, File]) -> None:
         self._replaced.update(files)
@@ -183,6 +187,10 @@ class GitDirectory(VirtualTree):
         file = self._files.get(ino)
         return file is not None and file.path.startswith(b"objects/pack/")
 
+    def lasting_attributes(self, ino: int) -> bool:
+        """Another content is another file."""
+        return True
+
     def watch(self, changed: Callable[[], None]) -> None:
         """As `VirtualTree.watch`."""
         self._watchers.append(changed)
@@ -206,6 +214,7 @@ class GitDirectory(VirtualTree):
         if (top.uid, top.gid) != self._owner or len(self._inodes) > _INODES_MAX:
             self._owner = top.uid, top.gid
             self._inodes.clear()
+            self._tell()
         if FILE > ino >= DIRECTORY:
             return self._directory(ino)
         found = self._inodes.get(ino)

@@ -86,6 +86,10 @@ class VirtualTree(ABC):
         """Whether an inode stays as it is, under its name, until watchers are told."""
         return False
 
+    def lasting_attributes(self, ino: int) -> bool:
+        """Whether at least its attributes do; its name may lead elsewhere any time."""
+        return self.lasting(ino)
+
     def watch(self, changed: Callable[[], None]) -> None:  # noqa: B027 - most have none
         """Have `changed` called whenever directories that are lasting list other names."""
 
