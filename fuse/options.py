@@ -6,12 +6,10 @@ from typing import NamedTuple
 
 
 class Options(NamedTuple):
-    """How a mount behaves. `sync`: changes are answered when they are durable. `listed`: the
-    root's listing shows `.snapshots`."""
+    """How a mount behaves. `sync`: changes are answered when they are durable."""
 
     entry_timeout_s: float = 0.0
     attr_timeout_s: float = 0.0
     read_only: bool = False
     writeback_cache: bool = False
     sync: bool = False
-    listed: bool = False

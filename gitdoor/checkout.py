@@ -199,7 +199,10 @@ class Checkout:
 
     def _refresh(self) -> Steps:
         store, version = self.store, self._version()
-        found, whole = self._tips()
+        own = tips(store, self.name)
+        yield 0
+        found, whole = self._tips(own)
+        yield 0
         yield from named(store, [tip.commit for tip in found], lambda count: None)
         full = next(full for full, name in branch_names(store).items() if name == self.name)
         if self._collections != store.collections or len(self._known) > _KNOWN_MAX:
@@ -213,22 +216,21 @@ class Checkout:
         finally:
             view.close()
 
-    def _tips(self) -> tuple[list[Tip], bool]:
+    def _tips(self, own: list[Tip]) -> tuple[list[Tip], bool]:
         """The refs that show, and whether all that is in the store may be seen."""
         store = self.store
-        every, own = branch_names(store), tips(store, self.name)
+        every = branch_names(store)
         seen = {full for full, name in every.items() if self._may_see(name)}
         numbers = {store.history.head(every[full]).branch for full in seen} - {self.branch}
         snapshots = store.history.snapshots
         found = {tip.name: tip for tip in own}
-        for tip in tips(store):
+        for tip in tips(store) if numbers else ():
             shows = snapshots[tip.snapshot].branch in numbers if tip.snapshot else tip.name in seen
             if shows:
                 found.setdefault(tip.name, tip)
         # A name cannot be a directory of names as well; the shorter one stays.
-        return [t for n, t in sorted(found.items()) if not _is_below(n, found)], len(seen) == len(
-            every
-        )
+        shown = [tip for name, tip in sorted(found.items()) if not _is_below(name, found)]
+        return shown, len(seen) == len(every)
 
     def _made(self, view: ObjectReader, wanted: _Wanted) -> State:
         """The state. Any thread."""

@@ -24,7 +24,7 @@ def test_a_guest_sees_the_history(vm: Vm, gateway: Gateway, new_branch: NewBranc
     assert vm.run(f"{git} log --format=%s") == "the first"
     assert vm.run(f"{git} status --porcelain") == ""
     vm.run("cd /mnt/mnt && echo two >>dir/file && echo new >new && sync")
-    assert vm.run(f"{git} status --porcelain") == "M dir/file\n?? new"
+    assert vm.run(f"{git} status --porcelain") == " M dir/file\n?? new"
     assert vm.run(f"{git} diff").endswith(" one\n+two")
     gateway.fsgw("snapshot", "create", work, "--name", "second", "-m", "the second")
     assert vm.run(f"{git} log --format=%s") == "the second\nthe first"
