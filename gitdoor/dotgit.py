@@ -19,7 +19,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
 from gitdoor.checkout import Checkout, File, State
-from gitdoor.shelf import Loose, Shelf
+from gitdoor.shelf import Held, Loose, Shelf
 from store import access
 from store.errors import BadCookie, InvalidArgument, IsDirectory, NotDirectory, NotFound, Stale
 from store.keys import first_slot
@@ -64,24 +64,6 @@ def _object_number(oid: bytes) -> int:
 
 
 DIRECTORIES = {hashed(DIRECTORY, path): path for path in _FIXED}
-
-
-class _Held:
-    """Bytes that are in memory, as a read."""
-
-    def __init__(self, data: Data) -> None:
-        self._data = data
-
-    def run(self) -> None:
-        """Nothing is to be done."""
-
-    def run_cached(self) -> bool:
-        """It is there."""
-        return True
-
-    def finish(self) -> Data:
-        """The bytes."""
-        return self._data
 
 
 class GitDirectory(VirtualTree):
@@ -357,7 +339,7 @@ class GitDirectory(VirtualTree):
             return self._shelf.begin_read(self._object(ino), offset, count, inode)
         data = self._find(ino).data
         stop = min(offset + count, len(data))
-        return _Held(Data(memoryview(data)[offset:stop], stop >= len(data), inode))
+        return Held(Data(memoryview(data)[offset:stop], stop >= len(data), inode))
 
     def statfs(self) -> StatFs:
         """The branch's."""

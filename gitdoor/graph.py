@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from gitdoor import objects
 from gitdoor.content import blob_pieces, inode_at, link_target
 from gitdoor.entries import listing, tree_of
-from gitdoor.objects import DIRECTORY, KIND_NAMES
+from gitdoor.objects import DIRECTORY
 from gitdoor.source import PIECE_BYTES, Large
 from store.engine import Engine
 from store.gitrows import BLOB, COMMIT, TAG, TREE, GitCommit, GitEntry, GitRows
@@ -156,8 +156,3 @@ def node_of(git_id: bytes, raw: bytes, record: GitCommit, top: GitEntry) -> Node
     )
     found = _TIME.search(head)
     return Node(git_id, raw, parents, int(found[1]) if found else 0, record, top)
-
-
-def loose(kind: int, data: bytes) -> bytes:
-    """An object with the header that its id is made of."""
-    return b"%s %d\0%s" % (KIND_NAMES[kind], len(data), data)

@@ -99,8 +99,8 @@ class _WholeRead:
         return _slice(data, self._offset, self._count, self._inode)
 
 
-class _Done:
-    """A part of a file that is in memory, as a read."""
+class Held:
+    """Bytes that are in memory, as a read."""
 
     def __init__(self, data: Data) -> None:
         self._data = data
@@ -244,7 +244,7 @@ class Shelf:
             if stat.S_ISREG(blob.mode):
                 inner = self._tree(found).begin_read(None, blob.ino, 0, blob.size)
                 return _WholeRead(inner, partial(self._blob, found.id), offset, count, inode)
-        return _Done(_slice(self._whole(found), offset, count, inode))
+        return Held(_slice(self._whole(found), offset, count, inode))
 
     def _blob(self, oid: bytes, data: bytes) -> bytes:
         """The file of a blob, which is kept."""
