@@ -7,7 +7,6 @@ mounted there for it; here a test for each module of the suite looks at what cam
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,10 +22,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.root]
 DRIVER = "nfs"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # once a process: its tests may run with others' in between
 def outcomes(
     gateway: Gateway, machine: Vm, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, str | None]]:
+) -> dict[str, str | None]:
     """What each case found wrong, by its name."""
     for name in ("vm-python", "vm-posix"):
         gateway.fsgw("branch", "create", name)
@@ -42,8 +41,8 @@ def outcomes(
         "PYTHONPATH=/opt PYTHONDONTWRITEBYTECODE=1 chroot /mnt-python python3 /opt/run.py /mnt",
         timeout_s=600,
     )
-    yield dict(json.loads(line) for line in said.splitlines())
     machine.run("umount /mnt-python/mnt && umount /mnt-python")
+    return dict(json.loads(line) for line in said.splitlines())
 
 
 @pytest.mark.parametrize("module", suite.MODULES)
