@@ -108,7 +108,7 @@ def compare(bench: Bench, what: str, ours: Run, peer: Run) -> list[Compared]:
         return call
 
     bench.alternate(
-        f"{what}, calls/s", bench.size(5, 1), recorded(ours, rounds[0]), recorded(peer, rounds[1])
+        f"{what}, calls/s", bench.size(3, 1), recorded(ours, rounds[0]), recorded(peer, rounds[1])
     )
     ours_by_kind, peer_by_kind = (zip(*side, strict=True) for side in rounds)
     return [Compared(*pair) for pair in zip(ours_by_kind, peer_by_kind, strict=True)]

@@ -45,7 +45,7 @@ def names(caches: Caches) -> Callable[[Bench], Iterator[Row]]:
 def _all_steps(bench: Bench, caches: Caches, threads: int) -> Callable[[Side], list[Report]]:
     """Make files, look at them in some ways, remove them; in the order of `_STEPS`."""
     loader = bench.fixture(Loader)
-    files, seconds = bench.size(8_000, 800), run_s(bench) / 2
+    files, seconds = bench.size(4_000, 800), run_s(bench) / 2
 
     def run(side: Side) -> list[Report]:
         directory = _new_directory()
