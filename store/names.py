@@ -426,8 +426,8 @@ class Names(TreeBase):
 
 
 def directory_entries(rows: list[tuple[bytes, bytes | None]]) -> list[DirEntry]:
-    """What rows of a directory say, marks left out; all together, which is several times faster
-    than one by one."""
+    """What rows of a directory say, marks left out; all together, in about half the time
+    that it takes one by one."""
     rests = [rest for rest, value in rows if value is not None]
     values = [value for _, value in rows if value is not None]
     slots = keys.unpack_many_u64(rests)
