@@ -60,20 +60,9 @@ class Refused(Exception):
 
 
 # The kernel does not ask again for an operation that was refused so.
-NOT_OFFERED = Refused(errno.ENOSYS)
-EINTR, EINVAL, ENXIO, EPROTO, ERANGE = (
-    errno.EINTR,
-    errno.EINVAL,
-    errno.ENXIO,
-    errno.EPROTO,
-    errno.ERANGE,
-)
+NOT_OFFERED = errno.ENOSYS
+EINTR, EINVAL, EIO = errno.EINTR, errno.EINVAL, errno.EIO
+ENXIO, EPROTO, ERANGE, EXDEV = errno.ENXIO, errno.EPROTO, errno.ERANGE, errno.EXDEV
 # What the device answers when it is unmounted, and when a request is gone that was answered.
 DEVICE_ENDED = (errno.ENODEV, errno.EBADF, errno.ENOTCONN)
 REQUEST_GONE = errno.ENOENT
-EIO = errno.EIO
-EOPNOTSUPP = errno.EOPNOTSUPP
-EXDEV = errno.EXDEV
-EOVERFLOW = errno.EOVERFLOW
-EPERM = errno.EPERM
-EEXIST = errno.EEXIST

@@ -138,14 +138,14 @@ def readlink(session: Session, request: Request) -> Result:
 def open_(session: Session, request: Request) -> Result:
     """open(2). Nothing is kept of it, as the kernel tells by its nodes what is in use."""
     if session.open_answer is None:
-        raise NOT_OFFERED
+        raise Refused(NOT_OFFERED)
     return session.open_answer
 
 
 def opendir(session: Session, request: Request) -> Result:
     """opendir(3)."""
     if session.opendir_answer is None:
-        raise NOT_OFFERED
+        raise Refused(NOT_OFFERED)
     return session.opendir_answer
 
 
@@ -194,7 +194,7 @@ def lseek(session: Session, request: Request) -> Result:
     programs that copy would leave it out. Without this, everything is data to it.
     """
     if session.options.writeback_cache:
-        raise NOT_OFFERED
+        raise Refused(NOT_OFFERED)
     _, offset, whence, _ = LSEEK_IN.unpack_from(request.data, _BODY)
     volume, ino = session.find(request.node)
     if not isinstance(volume.tree, Tree) or whence not in (os.SEEK_DATA, os.SEEK_HOLE):

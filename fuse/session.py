@@ -148,7 +148,7 @@ class Session:
         self.requests += 1
         operation = self._operations.get(opcode)
         if operation is None:
-            self._fail(unique, errno.NOT_OFFERED.errno)
+            self._fail(unique, errno.NOT_OFFERED)
             return
         self._run(Request(unique, node, uid, gid, pid, data, operation))
 
