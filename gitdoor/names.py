@@ -19,7 +19,7 @@ HEADS, TAGS = b"refs/heads/", b"refs/tags/"
 
 # Where refs are files, they stand for a while beside `NAME.lock`; and `refs/remotes/origin/` of a
 # clone has to fit into a path of 4096 bytes with its own.
-_PART_BYTES_MAX = 255 - len(".lock")
+_FILE_BYTES_MAX = 255
 _REF_BYTES_MAX = 1024
 
 # What HFS+ passes over in names (utf8.c, next_hfs_char).
@@ -69,7 +69,8 @@ def is_ref(name: bytes) -> bool:
     it can have it as a file."""
     if not name.startswith((HEADS, TAGS)) or name == HEADS + b"HEAD" or len(name) > _REF_BYTES_MAX:
         return False
-    if max(map(len, name.split(b"/"))) > _PART_BYTES_MAX:
+    *folders, last = map(len, name.split(b"/"))
+    if last > _FILE_BYTES_MAX - len(b".lock") or max(folders) > _FILE_BYTES_MAX:
         return False
     short = name.partition(b"/")[2].partition(b"/")[2]
     return not short.startswith(b"-") and bool(check_ref_format(name))  # type: ignore[arg-type]
