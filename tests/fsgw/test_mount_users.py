@@ -15,11 +15,10 @@ from fuse import mounting
 from store.store import Store
 from tests.fsgw.helpers import Fsgw
 from tests.fsgw.mounted import FSGW, ROOT, place, run
+from tests.fsgw.users import NOBODY, User, ordinary_user
 from tests.fuse.mounting import require
 
 pytestmark = pytest.mark.root
-
-NOBODY = 65534
 
 
 @pytest.fixture
@@ -103,52 +102,10 @@ def test_words_that_are_no_command(fsgw: Fsgw, words: list[str], code: int, said
 # --- users ----------------------------------------------------------------------------------------
 
 
-class User:
-    """A user without any rights, in mount and device name spaces of the user's own.
-
-    There /dev/fuse may be opened by everybody, as udev sets it, and /etc/fuse.conf is ours.
-    """
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self._fuse, self._conf = home.parent / "dev-fuse", home.parent / "fuse.conf"
-        os.mknod(self._fuse, 0o20666, os.stat(mounting.DEVICE).st_rdev)
-        self._fuse.chmod(0o666)
-        self.configure("")
-
-    def configure(self, text: str) -> None:
-        """Set /etc/fuse.conf."""
-        self._conf.write_text(text)
-        self._conf.chmod(0o644)
-
-    def run(self, script: str) -> CompletedProcess[str]:
-        """Run a script of the shell, in which `fsgw` is the command on the user's own store."""
-        binds = [(self._fuse, mounting.DEVICE), (self._conf, "/etc/fuse.conf")]
-        mounts = [f"mount --bind {shlex.quote(str(ours))} {theirs}" for ours, theirs in binds]
-        # An interpreter may be where root alone may look: that right the user keeps.
-        rights = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
-        become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *rights]
-        command = f'fsgw() {{ {shlex.join(FSGW)} --store "$HOME/store" "$@"; }}\n'
-        inner = shlex.join([*become, "bash", "-c", f"set -eu\n{command}{script}"])
-        return run(
-            ["unshare", "--mount", "bash", "-c", " && ".join([*mounts, f"exec {inner}"])],
-            HOME=str(self.home),
-        )
-
-
 @pytest.fixture
-def user(tmp_path_factory: pytest.TempPathFactory) -> User:
-    require()
-    if shutil.which("setpriv") is None or run(["unshare", "--mount", "true"]).returncode:
-        pytest.skip("no setpriv, or no mount name spaces")
-    room = tmp_path_factory.mktemp("user")
-    for above in (room, *room.parents[:-1]):
-        if not os.stat(above).st_mode & 1:
-            above.chmod(0o711)
-    home = room / "home"
-    home.mkdir()
-    os.chown(home, NOBODY, NOBODY)
-    return User(home)
+def user() -> Iterator[User]:
+    with ordinary_user() as made:
+        yield made
 
 
 def test_a_user_works_on_a_mount_of_their_own(user: User) -> None:
