@@ -69,11 +69,18 @@ def is_ref(name: bytes) -> bool:
     it can have it as a file."""
     if not name.startswith((HEADS, TAGS)) or name == HEADS + b"HEAD" or len(name) > _REF_BYTES_MAX:
         return False
-    *folders, last = map(len, name.split(b"/"))
-    if last > _FILE_BYTES_MAX - len(b".lock") or max(folders) > _FILE_BYTES_MAX:
+    *above, last = map(len, name.split(b"/"))
+    if last > _FILE_BYTES_MAX - len(b".lock") or max(above) > _FILE_BYTES_MAX:
         return False
     short = name.partition(b"/")[2].partition(b"/")[2]
     return not short.startswith(b"-") and bool(check_ref_format(name))  # type: ignore[arg-type]
+
+
+def folders(name: bytes) -> list[bytes]:
+    """The directories that a ref's file is in, below `refs/heads` or `refs/tags`: no ref can have
+    the name of one."""
+    parts = name.split(b"/")
+    return [b"/".join(parts[:count]) for count in range(3, len(parts))]
 
 
 def store_name(short: bytes) -> str:

@@ -28,7 +28,7 @@ from gitdoor.importing import (
     put_tag,
 )
 from gitdoor.incoming import Incoming, Unpacked
-from gitdoor.names import HEADS, TAGS, is_ref, store_name
+from gitdoor.names import HEADS, TAGS, folders, is_ref, store_name
 from gitdoor.objects import BadObject, object_id, parse_commit, tag_target
 from gitdoor.refs import branch_names, tag_names, tips
 from gitdoor.serving import Repository as Shown
@@ -305,21 +305,16 @@ def _clashes(store: Store, rules: Rules, names: list[bytes]) -> dict[bytes, str]
     in its name are directories."""
     found: dict[bytes, str] = {}
     taken = {*branch_names(store), *tag_names(store), *tag_names(store, rules.branch)}
-    folders = {folder: name for name in taken for folder in _folders(name)} if names else {}
+    inside = {folder: name for name in taken for folder in folders(name)} if names else {}
     for name in names:
-        here = folders.get(name) or next((f for f in _folders(name) if f in taken), b"")
+        here = inside.get(name) or next((f for f in folders(name) if f in taken), b"")
         if here:
             old, new = (full.decode("utf-8", "replace") for full in (here, name))
             found[name] = f"'{old}' exists; cannot create '{new}'"
         else:
             taken.add(name)
-            folders |= dict.fromkeys(_folders(name), name)
+            inside |= dict.fromkeys(folders(name), name)
     return found
-
-
-def _folders(name: bytes) -> list[bytes]:
-    parts = name.split(b"/")
-    return [b"/".join(parts[:count]) for count in range(3, len(parts))]
 
 
 def _home(store: Store, rules: Rules) -> str | None:

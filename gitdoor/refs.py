@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from gitdoor.names import HEADS, TAGS, is_automatic, is_ref
+from gitdoor.names import HEADS, TAGS, folders, is_automatic, is_ref
 from gitdoor.objects import object_id
 from store.gitrows import TAG, GitRef, GitRows
 from store.readstore import ReadStore
@@ -38,11 +38,15 @@ def _branch_name(rows: GitRows, name: str, number: int) -> bytes:
 
 
 def tag_names(store: ReadStore, branch: str | None = None) -> dict[bytes, int]:
-    """Full names in git of snapshots -> their numbers, of one branch or of all."""
+    """Full names in git of snapshots -> their numbers, of one branch or of all.
+
+    Names that git gave come first; a snapshot whose name cannot stand beside them is no tag.
+    """
     rows = GitRows(store.engine)
     names = {head.branch: name for name, head in store.history.heads()}
     only = None if branch is None else store.history.head(branch).branch
     found: dict[bytes, int] = {}
+    others: dict[bytes, int] = {}
     for number, record in sorted(store.history.snapshots.items()):
         if record.branch not in names or only not in (None, record.branch):
             continue
@@ -53,7 +57,11 @@ def tag_names(store: ReadStore, branch: str | None = None) -> dict[bytes, int]:
             prefix = b"" if only is not None else names[record.branch].encode() + b"/"
             full = TAGS + prefix + record.name.encode()
             if is_ref(full):
-                found.setdefault(full, number)
+                others[full] = number
+    taken = {*found, *(folder for full in found for folder in folders(full))}
+    for full, number in others.items():
+        if full not in taken and not any(folder in found for folder in folders(full)):
+            found[full] = number
     return found
 
 

@@ -164,6 +164,25 @@ def test_what_git_looks_into_need_not_be_sent_again(
     assert again.objects() == other.objects()
 
 
+def test_snapshots_that_cannot_be_tags_beside_others_are_none(
+    gateway: Gateway, clone: Git, tmp_path: Path
+) -> None:
+    """A clone has `v9/x` in a directory `v9`: it could not have the tag `v9` as well."""
+    served, url = gateway
+    clone("tag", "v9/x")
+    clone("tag", "two")
+    clone("push", "-q", "origin", "v9/x", "two")
+    for branch, name in (("main", "v9"), ("two", "snap"), ("main", "fine")):
+        body = {"branches": [branch], "name": name, "message": name}
+        assert served.ask("POST", "/v1/snapshots", body)[0] == 200
+    one = cloned(f"{url}/main.git", tmp_path / "one")
+    assert set(one("tag").split()) == {"v9/x", "two", "fine", "light", "nested", "v1.0"}
+    every = cloned(f"{url}/all.git", tmp_path / "every", "--mirror")
+    tags = {"v9/x", "two", "main/v9", "main/fine", "light", "nested", "v1.0"}
+    assert set(every("tag").split()) == tags
+    assert cloned(f"{url}/two.git", tmp_path / "second")("tag") == "snap\n"
+
+
 def test_pushes_to_a_gateway_that_says_no(gateway: Gateway, clone: Git) -> None:
     served, url = gateway
     clone.write("x", "x")
