@@ -36,3 +36,34 @@ def test_a_guest_sees_the_history(
     assert "Read-only file system" in vm.fails(f"{git} add new")
     vm.mount(gateway.port, f"/{work}/dir", "/mnt/srv")
     assert vm.run("chroot /mnt git -c safe.directory=* -C /srv ls-files") == "file"
+
+
+def test_a_guest_that_is_not_root(
+    vm: Vm, gateway: Gateway, tools: str, new_branch: NewBranch
+) -> None:
+    """`.git` belongs to whom the branch's root belongs to: for that user git works, and to others
+    it says what it says of any repository of somebody else's."""
+    work = new_branch()
+    vm.mount(gateway.port, f"/{tools}", "/mnt")
+    vm.mount(gateway.port, f"/{work}", "/mnt/mnt")
+    vm.run("cd /mnt/mnt && mkdir sub && echo one >sub/file && chown -R 1001:1001 . && sync")
+    vm.run("cd /mnt/mnt && chown -R 1002:1002 sub && sync")
+    gateway.fsgw("snapshot", "create", work, "-m", "the first")
+
+    def git(user: int, where: str = "/mnt") -> str:
+        become = f"setpriv --reuid={user} --regid={user} --clear-groups"
+        return f"chroot /mnt env HOME=/nonexistent {become} git -C {where}"
+
+    assert vm.run(f"{git(1001)} log --format=%s") == "the first"
+    assert vm.run("stat -c '%u %g' /mnt/mnt/.git /mnt/mnt/.git/HEAD | uniq") == "1001 1001"
+    vm.run("echo two >>/mnt/mnt/sub/file && sync")
+    assert vm.run(f"{git(1001)} status --porcelain") == " M sub/file"
+    assert vm.run(f"{git(1001)} diff").endswith(" one\n+two")
+    vm.run(f"{git(1001)} clone -q --no-local . /tmp/copy")
+    assert vm.run(f"{git(1001, '/tmp/copy')} log --format=%s") == "the first"
+    for user in (1002, 0):
+        assert "detected dubious ownership" in vm.fails(f"{git(user)} log")
+    assert vm.run(f"{git(1002)} -c safe.directory=* log --format=%s") == "the first"
+    vm.mount(gateway.port, f"/{work}/sub", "/mnt/srv")
+    assert vm.run(f"{git(1002, '/srv')} status --porcelain") == " M file"
+    assert "detected dubious ownership" in vm.fails(f"{git(1001, '/srv')} status")
