@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from tests.fsgw.served import Served
+from tests.system.output import GIVE_UP_S
 
 COMMIT, TREE, BLOB, TAG, OFS_DELTA, REF_DELTA = 1, 2, 3, 4, 6, 7
 NONE = "0" * 40
@@ -225,10 +227,16 @@ class Door:
                 continue
         return found
 
+    def wait_for(self, met: Callable[[], object]) -> None:
+        """Until a condition is met."""
+        give_up = time.monotonic() + GIVE_UP_S
+        while not met():
+            assert self.served.process.poll() is None, "the gateway has ended"
+            assert time.monotonic() < give_up, "it does not come to that"
+
     def wait_until_clear(self) -> None:
         """Until the gateway has done what it was asked to, also by who did not wait for it."""
-        while self.leftovers():
-            assert self.served.process.poll() is None
+        self.wait_for(lambda: not self.leftovers())
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:

@@ -170,8 +170,7 @@ def _half(door: Door, head: str, body: bytes) -> socket.socket:
     made = socket.create_connection((name, int(port)))
     made.sendall(f"POST /main.git/git-receive-pack HTTP/1.1\r\nhost: x\r\n{head}\r\n".encode())
     made.sendall(body)
-    while not door.leftovers():
-        assert door.served.process.poll() is None
+    door.wait_for(door.leftovers)
     return made
 
 

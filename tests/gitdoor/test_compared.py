@@ -275,7 +275,12 @@ CLONES = {
 
 
 # Those in which the version of the protocol makes a difference.
-OLD = [options for options in CLONES if "filter" in options or "depth" in options]
+OLD = (
+    "--depth 1",
+    "--shallow-exclude=light",
+    "--filter=blob:none",
+    "--filter=tree:0 --no-checkout",
+)
 
 
 @pytest.mark.parametrize(
