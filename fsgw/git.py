@@ -53,7 +53,11 @@ def export_git(
     }
 
 
-def sealed(store: Store) -> Steps[None]:
-    """Wait until every snapshot has its commit."""
-    while refs.unsealed(store):
+def sealed(store: Store, *, all_frozen: bool = False) -> Steps[None]:
+    """Wait until every snapshot has its commit, and all that was frozen its root, if need be."""
+    while refs.unsealed(store) or (all_frozen and _frozen(store)):
         yield FULL
+
+
+def _frozen(store: Store) -> bool:
+    return any(layer.frozen and not layer.sealed for layer in store.engine.layers.values())

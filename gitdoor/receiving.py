@@ -34,7 +34,7 @@ from gitdoor.names import HEADS, TAGS, is_ref, store_name
 from gitdoor.objects import BadObject, object_id, parse_commit, tag_target
 from gitdoor.refs import branch_names, tag_names, tips
 from gitdoor.serving import Repository as Shown
-from gitdoor.source import Found, Large, Repository, environment
+from gitdoor.source import Found, Large, Repository, Source, environment, new_repository
 from gitdoor.upload import AGENT, ref_lines
 from gitdoor.wire import FLUSH, BadRequest, band, line
 from gitdoor.work import Work
@@ -46,7 +46,7 @@ _CAPABILITIES = (
     *(b"report-status", b"delete-refs", b"side-band-64k", b"quiet", b"atomic", b"ofs-delta"),
     *(b"no-thin", b"object-format=sha1", AGENT),
 )
-_NOTHING = bytes(20)
+NOTHING = bytes(20)
 _COMMANDS_BYTES_MAX = 16 * 1024 * 1024
 _COMMAND = re.compile(rb"([0-9a-f]{40}) ([0-9a-f]{40}) ([^\0\n]+)\Z")
 
@@ -133,7 +133,7 @@ class Incoming:
         self.history: History | None = None
         try:
             path = Path(self._folder.name)
-            self._init(path)
+            new_repository(path)
             os.lseek(file.fileno(), at, os.SEEK_SET)  # of the descriptor, past Python's buffer
             done = subprocess.run(
                 ["git", "-C", str(path), "index-pack", "--stdin", "--fsck-objects"],
@@ -151,19 +151,6 @@ class Incoming:
         except BaseException:
             self._folder.cleanup()
             raise
-
-    @staticmethod
-    def _init(path: Path) -> None:
-        try:
-            subprocess.run(
-                ["git", "init", "-q", "--bare", "--template=", str(path)],
-                capture_output=True,
-                check=True,
-                env=environment(),
-            )
-        except FileNotFoundError:
-            text = "git is not installed on the gateway: apt-get install git"
-            raise errors.InvalidArgument(text) from None
 
     def read(self, ids: Sequence[bytes]) -> Iterator[Found]:
         """See `source.Source`."""
@@ -205,7 +192,7 @@ def receive(store: Store, file: BinaryIO, rules: Rules) -> Beside:
     results: dict[bytes, str] = {}
     unpack = b"ok"
     try:
-        if any(command.new != _NOTHING for command in push.commands):
+        if any(command.new != NOTHING for command in push.commands):
             incoming = yield partial(Incoming, file, push.at)
         results = yield from _received(store, incoming, push, rules)
     except Unpacked as error:
@@ -234,7 +221,7 @@ def _report(push: Push, said: bytes, unpack: bytes, results: dict[bytes, str]) -
     return b"".join([*band(2, said), *band(1, report), FLUSH])
 
 
-class _New(NamedTuple):
+class New(NamedTuple):
     """What a command's new id is: the store's commit, and the tag objects that lead to it."""
 
     commit: bytes
@@ -246,19 +233,19 @@ def _received(store: Store, incoming: Incoming | None, push: Push, rules: Rules)
     with store.held():
         work = Work(store.engine)
         try:
-            found: dict[bytes, _New] = {}
+            found: dict[bytes, New] = {}
             if incoming is not None:
                 incoming.history = History(store.engine, work.view, work.stored)
-                ids = [command.new for command in push.commands if command.new != _NOTHING]
-                chains = yield partial(_peeled, incoming, work, ids)
+                ids = [command.new for command in push.commands if command.new != NOTHING]
+                chains = yield partial(peeled, incoming, work, ids)
                 tips = [commit for commit, _ in chains.values()]
-                order = yield partial(_order, incoming, work, tips)
+                order = yield partial(unknown, incoming, work, tips)
                 now_ns = store.engine.now()
                 yield from importing.translated(store, work, incoming, order, now_ns, _pass)
                 for oid, (commit, tags) in chains.items():
                     known = work.commit_of(commit)
                     if known is not None:
-                        found[oid] = _New(known, tags)
+                        found[oid] = New(known, tags)
             pairs = [
                 (found[c.new].commit, newest_of(store, c.name))
                 for c in push.commands
@@ -274,8 +261,8 @@ def _pass(count: int) -> None:
     """Nobody hears of progress."""
 
 
-def _peeled(
-    incoming: Incoming, work: Work, ids: list[bytes]
+def peeled(
+    incoming: Source, work: Work, ids: list[bytes]
 ) -> dict[bytes, tuple[bytes, tuple[bytes, ...]]]:
     """The commits behind ids, with the tag objects on the way; what is no commit is left out."""
     found = {}
@@ -298,7 +285,7 @@ def _peeled(
     return found
 
 
-def _order(incoming: Incoming, work: Work, tips: list[bytes]) -> list[bytes]:
+def unknown(incoming: Source, work: Work, tips: list[bytes]) -> list[bytes]:
     """The commits that tips lead to and that are not known, parents first."""
     found: list[bytes] = []
     open_: set[bytes] = set()
@@ -325,20 +312,20 @@ def _order(incoming: Incoming, work: Work, tips: list[bytes]) -> list[bytes]:
 
 
 def _changed(
-    store: Store, push: Push, found: dict[bytes, _New], rules: Rules, follows: Follows
+    store: Store, push: Push, found: dict[bytes, New], rules: Rules, follows: Follows
 ) -> dict[bytes, str]:
     """Change all refs that may be changed, in one step."""
-    results = {c.name: _refusal(store, c, found, rules, follows) for c in push.commands}
+    results = {c.name: refusal(store, c, found, rules, follows) for c in push.commands}
     if any(results.values()) and b"atomic" in push.capabilities:
         return {n: reason or "atomic transaction failed" for n, reason in results.items()}
     for command in push.commands:
         if not results[command.name]:
-            results[command.name] = _done(store, command, found.get(command.new), rules, follows)
+            results[command.name] = done(store, command, found.get(command.new), rules, follows)
     return results
 
 
-def _refusal(
-    store: Store, command: Command, found: dict[bytes, _New], rules: Rules, follows: Follows
+def refusal(
+    store: Store, command: Command, found: dict[bytes, New], rules: Rules, follows: Follows
 ) -> str:
     """Why a ref may not be changed; nothing if it may."""
     name = command.name
@@ -352,16 +339,16 @@ def _refusal(
     current = _current(store, name, rules)
     if current != command.old:
         return "fetch first"
-    if command.new == _NOTHING:
+    if command.new == NOTHING:
         return "" if rules.forced else "deletion prohibited"
     new = found.get(command.new)
     if new is None:
         return "missing necessary objects, or no commit"
     if name.startswith(TAGS):
-        return "" if current == _NOTHING or rules.forced else "already exists"
+        return "" if current == NOTHING or rules.forced else "already exists"
     if new.tags:
         return "a branch cannot be a tag"
-    if branch is None or current == _NOTHING or rules.forced:
+    if branch is None or current == NOTHING or rules.forced:
         return ""
     return "" if (new.commit, newest_of(store, name)) in follows else "non-fast-forward"
 
@@ -382,10 +369,10 @@ def _current(store: Store, name: bytes, rules: Rules) -> bytes:
         record = rows.commit(tip.commit)
         if tip.name == name and record is not None:
             return object_id(TAG, tip.tags[0]) if tip.tags else record.id
-    return _NOTHING
+    return NOTHING
 
 
-def _done(store: Store, command: Command, new: _New | None, rules: Rules, follows: Follows) -> str:
+def done(store: Store, command: Command, new: New | None, rules: Rules, follows: Follows) -> str:
     """Change a ref; why not, if not."""
     name = command.name
     if name.startswith(TAGS):

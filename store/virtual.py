@@ -15,9 +15,14 @@ from typing import Any, NoReturn, Protocol
 from store import access
 from store.errors import InvalidArgument, IsDirectory, ReadOnly
 from store.types import Caller, Data, DirEntry, Inode, Listing, StatFs
+from store.watch import Watcher
 
 # Inodes of the store have numbers below this.
 NUMBERS_FROM = 2**53 - 1
+
+
+def _do_nothing() -> None:
+    """What ends nothing."""
 
 
 class NotYet(Exception):
@@ -92,6 +97,16 @@ class VirtualTree(ABC):
 
     def watch(self, changed: Callable[[], None]) -> None:  # noqa: B027 - most have none
         """Have `changed` called whenever directories that are lasting list other names."""
+
+    def watch_inodes(self, watcher: Watcher) -> Callable[[], None]:
+        """Have a watcher hear of inodes that are not lasting; what ends that."""
+        return _do_nothing
+
+    def hold(self, ino: int) -> None:  # noqa: B027 - most have none that go
+        """As `Tree.hold`."""
+
+    def release(self, ino: int) -> None:  # noqa: B027
+        """As `Tree.release`."""
 
     def directories(self) -> Iterable[int]:
         """The directories that are lasting."""
