@@ -239,10 +239,13 @@ class Checkout:
         return shown, len(seen) == len(every)
 
     def _snapshots(self) -> list[bytes]:
-        """The commits of all snapshots of the branch: those that it was taken back from can be
-        asked for by their ids."""
-        records = self.store.history.snapshots.values()
-        return [r.commit for r in records if r.branch == self.branch and r.commit != NO_ID]
+        """The commits of all snapshots of branches that show: what one was taken back from can be
+        asked for by its id."""
+        history = self.store.history
+        seen = {head.branch for name, head in history.heads() if self._may_see(name)}
+        seen.add(self.branch)
+        records = history.snapshots.values()
+        return [r.commit for r in records if r.branch in seen and r.commit != NO_ID]
 
     def _made(self, view: ObjectReader, wanted: _Wanted) -> State:
         """The state. Any thread."""

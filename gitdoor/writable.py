@@ -3,7 +3,8 @@ more than files.
 
 * A head or tag is what the store says. Git moves one by renaming its lock onto it, which here is
   what `committing` does; the lock is gone then, and the store shows the new value.
-* `packed-refs` is made of these, so git may not leave any out of it, or put others in.
+* `packed-refs` is made of these. Those that git leaves out are deleted (`removing`), and it may not
+  put others in.
 * The index is git's until the branch's newest snapshot is another one, taken by somebody else:
   from then on it is that snapshot's, as after `git reset`.
 * HEAD is the mounted branch until git says otherwise.
@@ -20,7 +21,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from gitdoor import committing
+from gitdoor import committing, removing
 from gitdoor.annex import Annex
 from gitdoor.checkout import Checkout
 from gitdoor.importing import Beside
@@ -129,20 +130,24 @@ class WritableGitDirectory(OverlaidGitDirectory):
             same = self._same(parent), self._same(new_parent)
             return Renamed(*same, self._done.pop(ask), None)
         path = self._place(who, new_parent).named(new_name)
-        if path == _PACKED:
-            return self._packed(self._place(who, parent), name, who, new_parent)
-        if not is_ref(path):
+        if path != _PACKED and not is_ref(path):
             return super().rename(who, parent, name, new_parent, new_name, how)
         place = self._place(who, parent)
         lock = self._own(place, name)
-        command = self._command(path, lock)
-        key = self, ask, lock.ino, lock.ctime_ns
+        begin = self._deletion if path == _PACKED else partial(self._move_of, path)
         raise self._checkout.pending.wait(
-            key,
-            partial(self._begin, command, place, name),
+            (self, ask, lock.ino, lock.ctime_ns),
+            partial(begin, lock, partial(self._take_away, place, name, lock.ino)),
             partial(self._keep, ask, lock),
             changes=True,
         )
+
+    def _take_away(self, place: Place, name: bytes, ino: int) -> None:
+        """What was renamed has done its work."""
+        assert place.ino is not None
+        found = self._above.child(place.ino, name)
+        if found is not None and found.ino == ino:
+            self._above.unlink(ROOT, place.ino, name)
 
     def _keep(self, ask: Ask, lock: Inode, _: object) -> None:
         self._done[ask] = self._annex.shown(lock)
@@ -161,30 +166,51 @@ class WritableGitDirectory(OverlaidGitDirectory):
             raise NotPermitted(f"{text(path)} has to be the id of a commit, or of a tag")
         return Command(seen, new, path)
 
-    def _begin(self, command: Command, place: Place, name: bytes) -> Beside:
-        """Begin to move a ref: what is left to be done beside."""
-        own = self._state().head
+    def _move_of(self, path: bytes, lock: Inode, then: Callable[[], None]) -> Beside:
+        """Begin to move a ref: what is left to be done beside. Raises NotPermitted."""
+        checkout, own = self._checkout, self._state().head
+        command = self._command(path, lock)
 
-        def then() -> None:
-            assert place.ino is not None
-            if self._above.child(place.ino, name) is not None:
-                self._above.unlink(ROOT, place.ino, name)
+        def moved() -> None:
+            then()
             if command.name == own:
                 self._follow(command)
 
-        steps = self._move(command, then, command.name in (own, self._head()))
+        steps = self._explained(
+            command.name,
+            committing.moved(
+                checkout.store,
+                checkout.branch,
+                command,
+                self._rules(),
+                moved,
+                from_files=command.name in (own, self._head()),
+            ),
+        )
         next(steps)
         return steps
 
-    def _move(self, command: Command, then: Callable[[], None], from_files: bool) -> Beside:
-        checkout = self._checkout
-        rules = Rules(checkout.name, self._writing.may_write, forced=True)
+    def _deletion(self, lock: Inode, then: Callable[[], None]) -> Beside:
+        """Begin to delete the refs that a new `packed-refs` has not. Raises NotPermitted."""
+        state = self._state()
+        lines = [line.split(b" ") for line in self._content(lock).splitlines()]
+        said = {line[1]: line[0] for line in lines if len(line) == 2 and line[0][:1] not in b"#^"}
+        there = {name: oid.hex().encode() for name, oid in state.refs.items()}
+        if not said.items() <= there.items():
+            raise NotPermitted("refs are not packed from within a mount")
+        gone = [Command(oid, NOTHING, name) for name, oid in state.refs.items() if name not in said]
+        steps = removing.removed(self._checkout.store, gone, state.head, self._rules(), then)
+        return self._explained(b", ".join(command.name for command in gone), steps)
+
+    def _rules(self) -> Rules:
+        return Rules(self._checkout.name, self._writing.may_write, forced=True)
+
+    def _explained(self, what: bytes, steps: Beside) -> Beside:
+        """Steps whose failure is told to whoever reads the log, as git hears but a number."""
         try:
-            yield from committing.moved(
-                checkout.store, checkout.branch, command, rules, then, from_files=from_files
-            )
+            yield from steps
         except NotPermitted as error:
-            log.warning(".git: %s of %s stays: %s", text(command.name), checkout.name, error)
+            log.warning(".git: %s of %s: %s", text(what), self._checkout.name, error)
             raise
         yield from self._sweep()
 
@@ -194,17 +220,6 @@ class WritableGitDirectory(OverlaidGitDirectory):
             found = self._above.child(self._above.root, name)
             if found is not None and self._annex.seen(found.ino) == command.old:
                 self._annex.mark(found.ino, command.new)
-
-    def _packed(self, place: Place, name: bytes, who: Caller, new_parent: int) -> Renamed:
-        """A new `packed-refs`, which has to say what is so."""
-        found = self._own(place, name)
-        lines = [line.split(b" ") for line in self._content(found).splitlines()]
-        said = {line[1]: line[0] for line in lines if len(line) == 2 and line[0][:1] not in b"#^"}
-        if said != {ref: oid.hex().encode() for ref, oid in self._state().refs.items()}:
-            raise NotPermitted("refs are neither deleted nor packed from within a mount")
-        shown = self._annex.shown(found)
-        self.unlink(who, place.number, name)
-        return Renamed(self._same(place.number), self._same(new_parent), shown, None)
 
     def _same(self, directory: int) -> Change:
         """A directory of which the caller need not know how it was before."""
