@@ -143,10 +143,10 @@ class GitDirectories:
         result: Any = None
         failure: Exception | None = None
         try:
+            drive = self._runner.driven if changes else self._runner.drive
             with closing(steps):
-                await self._runner.drive(sealed(self._store, all_frozen=changes))
-                drive = self._runner.driven if changes else self._runner.drive
                 async with self._runner.holding():
+                    await self._runner.drive(sealed(self._store, all_frozen=changes))
                     result = await drive(steps)
         except NotPermitted as error:
             failure = error  # it was told why
