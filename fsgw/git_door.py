@@ -351,16 +351,21 @@ async def _received(scope: Scope, receive: Receive, bytes_max: int) -> AsyncIter
             raise _Refused(HTTPStatus.BAD_REQUEST, "the client has gone")
         more = message.get("more_body", False)
         data: bytes = message.get("body", b"")
-        while data:
+        full = False
+        while data or full:
             try:
                 piece = packed.decompress(data, _PIECE_BYTES) if packed is not None else data
             except zlib.error:
                 raise _Refused(HTTPStatus.BAD_REQUEST, "a body that is no gzip") from None
             data = packed.unconsumed_tail if packed is not None else b""
+            # What did not fit into the piece may be inside, with all of the input taken.
+            full = packed is not None and len(piece) == _PIECE_BYTES
             length += len(piece)
             if length > bytes_max:
                 raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {bytes_max} bytes")
             yield piece
+    if packed is not None and not packed.eof:
+        raise _Refused(HTTPStatus.BAD_REQUEST, "a body that ends too early")
 
 
 async def _body(scope: Scope, receive: Receive) -> bytes:

@@ -148,6 +148,8 @@ def _put(
     if _newest(store, command.name) != begun.newest:
         raise errors.NotPermitted("the branch has another snapshot by now")
     reason = receiving.refusal(store, command, found, rules, set())
+    if not reason and command.old == NOTHING:
+        reason = receiving.clashes(store, rules, [command.name]).get(command.name, "")
     if not reason:
         new = found.get(command.new)
         if new is not None and branch_of(store, command.name) == begun.branch:

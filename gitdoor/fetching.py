@@ -138,7 +138,8 @@ class Answer:
         self._present = (there | wanted).__contains__
 
     def _found(self, graph: Graph, there: set[bytes]) -> tuple[set[bytes], set[bytes]]:
-        """The commits that the client is to have, and those at the cut."""
+        """The commits that the client is to have, and those at the cut. Raises BadRequest where
+        there are none."""
         request = self._request
         if request.depth:
             if request.relative:
@@ -148,18 +149,22 @@ class Answer:
         names = {ref.name: ref.commit for ref in self._repository.refs}
         excluded = ancestors(graph, self._excluded(names), set())
         found, cut, todo = set[bytes](), set[bytes](), list(self._commits)
+        young = False
         while todo:
             oid = todo.pop()
             node = graph.node(oid)
             if oid in found or node is None or oid in excluded:
                 continue
             found.add(oid)
+            young = young or node.time_s >= request.since_s
             for parent in node.parents:
                 above = graph.node(parent)
                 if above is None or parent in excluded or above.time_s < request.since_s:
                     cut.add(oid)
                 else:
                     todo.append(parent)
+        if not young:
+            raise BadRequest("no commits selected for shallow requests")
         return found, cut
 
     def _excluded(self, names: dict[bytes, bytes]) -> list[bytes]:
@@ -167,7 +172,8 @@ class Answer:
         for name in self._request.without:
             full = [prefix + name for prefix in (b"", HEADS, TAGS) if prefix + name in names]
             if not full:
-                raise BadRequest(f"git upload-pack: deepen-not is not a ref: {name[:60]!r}")
+                told = name[:60].decode("utf-8", "replace")
+                raise BadRequest(f"git upload-pack: ambiguous deepen-not: deepen-not {told}")
             found.append(names[full[0]])
         return found
 

@@ -21,6 +21,7 @@ from gitdoor.source import Large, Repository, Source
 from gitdoor.translate import FromFiles, Translator
 from gitdoor.work import Work
 from store import errors
+from store.carrying import Carriage
 from store.gitrows import (
     BRANCH_NAME,
     COMMIT,
@@ -265,10 +266,32 @@ def moved(store: Store, branch: str, oid: bytes, follows: Follows | None) -> str
     Without `follows` the commit need not descend from what the branch is.
     """
     history = store.history
-    head = history.head(branch)
-    newest = history.snapshots.get(head.snapshot)
+    newest = history.snapshots.get(history.head(branch).snapshot)
     if newest is not None and newest.commit == oid and history.is_clean(branch):
         return ""
+    way = _way(store, branch, oid, follows)
+    if isinstance(way, str):
+        return way
+    number = history.add_snapshot(branch, oid, None)
+    if way is None:
+        history.advance(branch, number)
+    else:
+        history.carry(branch, number, way)
+    return None
+
+
+def obstacle(store: Store, branch: str, oid: bytes, follows: Follows | None) -> str:
+    """What `moved` would say against it, and nothing is changed."""
+    way = _way(store, branch, oid, follows)
+    return way if isinstance(way, str) else ""
+
+
+def _way(store: Store, branch: str, oid: bytes, follows: Follows | None) -> Carriage | str | None:
+    """How a branch becomes a commit: what takes its own changes along, if it has any; or why it
+    cannot."""
+    history = store.history
+    head = history.head(branch)
+    newest = history.snapshots.get(head.snapshot)
     if newest is not None and follows is not None and (oid, newest.commit) not in follows:
         return "has snapshots that are not in what would replace it"
     commit = history.commit(oid)
@@ -282,15 +305,10 @@ def moved(store: Store, branch: str, oid: bytes, follows: Follows | None) -> str
             return f"changes that are in no snapshot would be overwritten: {paths}"
     limits = history.branches[head.branch].quota
     if limits.bytes_max and commit.usage.used_bytes > limits.bytes_max:
-        raise errors.QuotaExceeded(f"the quota of {limits.bytes_max} bytes would be passed")
+        return f"the quota of {limits.bytes_max} bytes would be passed"
     if limits.inodes_max and commit.usage.inodes > limits.inodes_max:
-        raise errors.QuotaExceeded(f"the quota of {limits.inodes_max} inodes would be passed")
-    number = history.add_snapshot(branch, oid, None)
-    if carriage is None:
-        history.advance(branch, number)
-    else:
-        history.carry(branch, number, carriage)
-    return None
+        return f"the quota of {limits.inodes_max} inodes would be passed"
+    return carriage
 
 
 def _paths(store: Store, branch: str, inos: set[int]) -> str:

@@ -17,6 +17,11 @@ from store.refs import NAME_LENGTH_MAX, check_name
 
 HEADS, TAGS = b"refs/heads/", b"refs/tags/"
 
+# Where refs are files, they stand for a while beside `NAME.lock`; and `refs/remotes/origin/` of a
+# clone has to fit into a path of 4096 bytes with its own.
+_FILE_BYTES_MAX = 255
+_REF_BYTES_MAX = 1024
+
 # What HFS+ passes over in names (utf8.c, next_hfs_char).
 _IGNORED = dict.fromkeys(
     [*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF]
@@ -60,8 +65,12 @@ def is_automatic(name: str) -> bool:
 
 
 def is_ref(name: bytes) -> bool:
-    """Whether git allows the full name of a branch or tag (git-check-ref-format(1))."""
-    if not name.startswith((HEADS, TAGS)) or name == HEADS + b"HEAD":
+    """Whether git allows the full name of a branch or tag (git-check-ref-format(1)), and clones of
+    it can have it as a file."""
+    if not name.startswith((HEADS, TAGS)) or name == HEADS + b"HEAD" or len(name) > _REF_BYTES_MAX:
+        return False
+    *folders, last = map(len, name.split(b"/"))
+    if last > _FILE_BYTES_MAX - len(b".lock") or max(folders) > _FILE_BYTES_MAX:
         return False
     short = name.partition(b"/")[2].partition(b"/")[2]
     return not short.startswith(b"-") and bool(check_ref_format(name))  # type: ignore[arg-type]

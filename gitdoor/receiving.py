@@ -8,17 +8,13 @@ may be changed at once: a branch becomes what its new tip is, under its users.
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from gitdoor import importing, wire
-from gitdoor.graph import History, Missing
+from gitdoor.graph import History
 from gitdoor.importing import (
     Beside,
     Follows,
@@ -28,13 +24,15 @@ from gitdoor.importing import (
     moved,
     new_branch,
     newest_of,
+    obstacle,
     put_tag,
 )
+from gitdoor.incoming import Incoming, Unpacked
 from gitdoor.names import HEADS, TAGS, is_ref, store_name
 from gitdoor.objects import BadObject, object_id, parse_commit, tag_target
 from gitdoor.refs import branch_names, tag_names, tips
 from gitdoor.serving import Repository as Shown
-from gitdoor.source import Found, Large, Repository, Source, environment, new_repository
+from gitdoor.source import Large, Source
 from gitdoor.upload import AGENT, ref_lines
 from gitdoor.wire import FLUSH, BadRequest, band, line
 from gitdoor.work import Work
@@ -104,78 +102,15 @@ def parsed(file: BinaryIO) -> Push:
 
 
 def _packet(file: BinaryIO) -> bytes:
+    """The next packet, empty for the flush that ends the commands. Raises BadRequest."""
     head = file.read(4)
-    if not head or head == FLUSH:
+    if head == FLUSH:
         return b""
-    try:
-        length = int(head, 16)
-    except ValueError:
-        raise BadRequest(f"bad line length character: {head!r}") from None
+    length = wire.length_of(head)
     data = file.read(length - 4) if length > 4 else b""
-    if len(head) != 4 or length <= 4 or len(data) != length - 4:
+    if length <= 4 or len(data) != length - 4:
         raise BadRequest("the remote end hung up unexpectedly")
     return data
-
-
-# --- the pack ---------------------------------------------------------------------------------
-
-
-class Unpacked(Exception):
-    """The pack was refused: git's own words."""
-
-
-class Incoming:
-    """The objects of a push's pack, and those that the store has. A `source.Source`."""
-
-    def __init__(self, file: BinaryIO, at: int) -> None:
-        """Any thread. Raises Unpacked, InvalidArgument where there is no git."""
-        self._folder = tempfile.TemporaryDirectory(prefix="fsgw-push-")
-        self.history: History | None = None
-        try:
-            path = Path(self._folder.name)
-            new_repository(path)
-            os.lseek(file.fileno(), at, os.SEEK_SET)  # of the descriptor, past Python's buffer
-            done = subprocess.run(
-                ["git", "-C", str(path), "index-pack", "--stdin", "--fsck-objects"],
-                stdin=file,
-                capture_output=True,
-                check=False,
-                env=environment(),
-            )
-            if done.returncode:
-                raise Unpacked(done.stderr.decode("utf-8", "replace").strip())
-            self._repository = Repository(path)
-            form = "--batch-check=%(objectname)"
-            names = self._repository.run("cat-file", "--batch-all-objects", form).split()
-            self.ids = {bytes.fromhex(name.decode()) for name in names}
-        except BaseException:
-            self._folder.cleanup()
-            raise
-
-    def read(self, ids: Sequence[bytes]) -> Iterator[Found]:
-        """See `source.Source`."""
-        run: list[bytes] = []
-        for oid in ids:
-            if oid in self.ids:
-                run.append(oid)
-                continue
-            yield from self._repository.read(run)
-            run = []
-            yield self._known(oid)
-        yield from self._repository.read(run)
-
-    def _known(self, oid: bytes) -> Found:
-        try:
-            if self.history is None:
-                raise Missing
-            return oid, *self.history.read(oid)
-        except Missing:
-            raise errors.NotFound(f"missing necessary objects: {oid.hex()}") from None
-
-    def close(self) -> None:
-        """Remove the pack."""
-        self._repository.close()
-        self._folder.cleanup()
 
 
 # --- the whole --------------------------------------------------------------------------------
@@ -236,6 +171,7 @@ def _received(store: Store, incoming: Incoming | None, push: Push, rules: Rules)
             found: dict[bytes, New] = {}
             if incoming is not None:
                 incoming.history = History(store.engine, work.view, work.stored)
+                yield incoming.check_absent
                 ids = [command.new for command in push.commands if command.new != NOTHING]
                 chains = yield partial(peeled, incoming, work, ids)
                 tips = [commit for commit, _ in chains.values()]
@@ -316,8 +252,15 @@ def _changed(
 ) -> dict[bytes, str]:
     """Change all refs that may be changed, in one step."""
     results = {c.name: refusal(store, c, found, rules, follows) for c in push.commands}
-    if any(results.values()) and b"atomic" in push.capabilities:
-        return {n: reason or "atomic transaction failed" for n, reason in results.items()}
+    results |= clashes(store, rules, [c.name for c in push.commands if _is_new(c, results)])
+    if b"atomic" in push.capabilities:
+        for c in push.commands:
+            branch = branch_of(store, c.name) if c.name.startswith(HEADS) else None
+            if not results[c.name] and branch is not None and c.new != NOTHING:
+                allowed = None if rules.forced else follows
+                results[c.name] = obstacle(store, branch, found[c.new].commit, allowed)
+        if any(results.values()):
+            return {n: reason or "atomic transaction failed" for n, reason in results.items()}
     for command in push.commands:
         if not results[command.name]:
             results[command.name] = done(store, command, found.get(command.new), rules, follows)
@@ -340,7 +283,7 @@ def refusal(
     if current != command.old:
         return "fetch first"
     if command.new == NOTHING:
-        return "" if rules.forced else "deletion prohibited"
+        return "" if rules.forced and current != NOTHING else "deletion prohibited"
     new = found.get(command.new)
     if new is None:
         return "missing necessary objects, or no commit"
@@ -351,6 +294,32 @@ def refusal(
     if branch is None or current == NOTHING or rules.forced:
         return ""
     return "" if (new.commit, newest_of(store, name)) in follows else "non-fast-forward"
+
+
+def _is_new(command: Command, results: dict[bytes, str]) -> bool:
+    return NOTHING == command.old != command.new and not results[command.name]
+
+
+def clashes(store: Store, rules: Rules, names: list[bytes]) -> dict[bytes, str]:
+    """Which new refs cannot be beside others, and why: to git a ref is a file, and what is above it
+    in its name are directories."""
+    found: dict[bytes, str] = {}
+    taken = {*branch_names(store), *tag_names(store), *tag_names(store, rules.branch)}
+    folders = {folder: name for name in taken for folder in _folders(name)} if names else {}
+    for name in names:
+        here = folders.get(name) or next((f for f in _folders(name) if f in taken), b"")
+        if here:
+            old, new = (full.decode("utf-8", "replace") for full in (here, name))
+            found[name] = f"'{old}' exists; cannot create '{new}'"
+        else:
+            taken.add(name)
+            folders |= dict.fromkeys(_folders(name), name)
+    return found
+
+
+def _folders(name: bytes) -> list[bytes]:
+    parts = name.split(b"/")
+    return [b"/".join(parts[:count]) for count in range(3, len(parts))]
 
 
 def _home(store: Store, rules: Rules) -> str | None:
@@ -389,10 +358,7 @@ def done(store: Store, command: Command, new: New | None, rules: Rules, follows:
         return ""
     made = branch is None
     branch = branch or new_branch(store, name)
-    try:
-        reason = moved(store, branch, new.commit, None if rules.forced else follows)
-    except errors.QuotaExceeded as error:
-        reason = str(error)
+    reason = moved(store, branch, new.commit, None if rules.forced else follows)
     if reason and made:
         store.delete_branch(branch)
     return reason or ""

@@ -30,17 +30,23 @@ def lines(data: Iterable[bytes]) -> bytes:
     return b"".join([line(item) for item in data])
 
 
+def length_of(head: bytes) -> int:
+    """The length that four hex digits give a packet, themselves included. Raises BadRequest."""
+    if len(head) < 4:
+        raise BadRequest("the remote end hung up unexpectedly")
+    try:
+        if head.isalnum():
+            return int(head, 16)
+    except ValueError:
+        pass
+    raise BadRequest(f"bad line length character: {head!r}")
+
+
 def packets(data: bytes | memoryview) -> Iterator[tuple[Packet, int]]:
     """The packets of some bytes, each with where the next one begins. Raises BadRequest."""
     at = 0
     while at < len(data):
-        head = bytes(data[at : at + 4])
-        try:
-            length = int(head, 16)
-        except ValueError:
-            raise BadRequest(f"bad line length character: {head!r}") from None
-        if len(head) < 4 or not head.isalnum():
-            raise BadRequest("the remote end hung up unexpectedly")
+        length = length_of(bytes(data[at : at + 4]))
         if length < 4:
             at += 4
             if length == 3:

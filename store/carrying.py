@@ -28,12 +28,12 @@ class Carriage(NamedTuple):
 def plan(engine: Engine, tree: Tree, old: bytes, new: bytes) -> Carriage:
     """What takes a tree from one root that it stood on to another. Raises Damaged."""
     found = Carriage({}, [], [], set())
-    chain = tree.chain
+    chain, now_ns = tree.chain, engine.now()
     rows: list[tuple[int, bytes, bytes | None, bytes | None]] = []
     for key, was, now in prolly.diff(engine.nodes, old, new):
         ino, kind, rest = keys.split(key)
         if kind == keys.INODE:
-            _inode(found, chain.inode(ino), ino, was, now)
+            _inode(found, chain.inode(ino), ino, was, now, now_ns)
         elif kind == keys.EXTENT:
             found.extents.append((ino, keys.unpack_u64(rest), now))
         else:
@@ -51,7 +51,12 @@ def plan(engine: Engine, tree: Tree, old: bytes, new: bytes) -> Carriage:
 
 
 def _inode(
-    found: Carriage, live: Inode | None, ino: int, was: bytes | None, now: bytes | None
+    found: Carriage,
+    live: Inode | None,
+    ino: int,
+    was: bytes | None,
+    now: bytes | None,
+    now_ns: int,
 ) -> None:
     before = None if was is None else records.decode_inode(ino, was)
     after = None if now is None else records.decode_inode(ino, now)
@@ -62,11 +67,13 @@ def _inode(
     elif live is None or before is None or after is None or live.mode & 0o170000 != 0o040000:
         found.in_the_way.add(ino)
     else:
+        # Its entries change now, whenever those of the other state came about: clients that keep
+        # listings go by the times.
         found.inodes[ino] = live._replace(
             size=live.size + after.size - before.size,
             nlink=live.nlink + after.nlink - before.nlink,
-            mtime_ns=max(live.mtime_ns, after.mtime_ns),
-            ctime_ns=max(live.ctime_ns, after.ctime_ns),
+            mtime_ns=now_ns,
+            ctime_ns=now_ns,
         )
 
 

@@ -85,8 +85,11 @@ class Reader:
         self._begin()
 
     def close(self) -> None:
-        """Let the pages that this view kept be used again."""
+        """Let the pages that this view kept be used again, and its place among `READERS_MAX`."""
         self._txn.abort()
+        # The place is given back when the transaction is freed, and not before: whoever still knows
+        # of this view, if only in a circle of references, must not know of that.
+        del self._txn, self._get
 
 
 class Writer:

@@ -11,6 +11,7 @@ import pytest
 from fsgw.git import import_git
 from store.store import Store
 from tests.fsgw.served import Served, serving
+from tests.gitdoor.crafted import Door
 from tests.gitdoor.helpers import done
 from tests.gitdoor.repositories import Git, of_everything
 
@@ -62,5 +63,22 @@ def gateway(original: Git, tmp_path: Path, push: str) -> Iterator[tuple[Served, 
     )
     with serving(path, "--config", str(tmp_path / "fsgw.toml")) as served:
         yield served, f"http://127.0.0.1:{served.lines[-1]['git_port']}"
+    with Store.open(path) as store:
+        assert store.check(data=True) == []
+
+
+@pytest.fixture(scope="module")
+def door(original: Git, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    """A gateway with a history of everything for all of a module's tests, whole at the end."""
+    room = tmp_path_factory.mktemp("door")
+    path, scratch, config = room / "store", room / "scratch", room / "fsgw.toml"
+    scratch.mkdir()
+    Store.init(path)
+    with Store.open(path) as store:
+        done(store, import_git(store, str(original.path), [], None))
+    config.write_text('[git]\nlisten = ["127.0.0.1"]\nport = 0\npush_bytes_max = 4000000\n')
+    environment = {"TMPDIR": str(scratch)}
+    with serving(path, "--config", str(config), environment=environment) as served:
+        yield Door(served, scratch)
     with Store.open(path) as store:
         assert store.check(data=True) == []

@@ -74,6 +74,17 @@ def test_names_of_refs_are_those_that_git_allows(tmp_path: Path) -> None:
     assert not is_ref(b"HEAD")
 
 
+@pytest.mark.parametrize("length", [250, 251, 255, 256])
+def test_names_of_refs_fit_into_files(tmp_path: Path, length: int) -> None:
+    """With `.lock` behind them as well, as git makes and moves them."""
+    git = Git(tmp_path / "judge").init()
+    git.commit()
+    for name in (b"n" * length, b"a/" + b"n" * length + b"/b"):
+        done = git.run("update-ref", b"refs/heads/" + name, "HEAD")
+        assert is_ref(b"refs/heads/" + name) == (done.returncode == 0)
+    assert not is_ref(b"refs/heads/" + b"/".join([b"n" * 100] * 20))
+
+
 def test_names_that_are_times() -> None:
     assert is_automatic("2026-11-25T22.38.14.123456Z")
     assert is_automatic("rollback-2026-11-25T22.38.14.123456Z-2")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import http.client
 import os
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +119,51 @@ def test_changes_in_no_snapshot_are_not_lost(gateway: Gateway, clone: Git, tmp_p
     assert served.ask("GET", "/v1/check")[1][0]["result"] == {"problems": []}
 
 
+def test_an_atomic_push_waits_for_none_of_its_refs(
+    gateway: Gateway, clone: Git, tmp_path: Path
+) -> None:
+    """What is in the way of one branch, in its live tree say, keeps the others as they are."""
+    served, _ = gateway
+    changed = tmp_path / "changed"
+    changed.mkdir()
+    (changed / "readme").write_text("changed in the live tree\n")
+    body = {"source": str(changed), "delete": False}
+    assert served.ask("POST", "/v1/branches/main/import", body)[0] == 200
+    clone.write("readme", "pushed\n")
+    clone.commit("in the way")
+    names = "HEAD:refs/heads/fresh", "HEAD:refs/tags/fresh", "HEAD:main"
+    before = clone("ls-remote", "origin")
+    said = clone("push", "--atomic", "origin", *names, code=1)
+    assert "would be overwritten: readme" in said
+    assert said.count("(atomic transaction failed)") == 2
+    assert clone("ls-remote", "origin") == before
+    assert "fresh" not in {row["name"] for row in rows(served, "/v1/branches")}
+    assert "would be overwritten: readme" in clone("push", "origin", *names, code=1)
+    assert "fresh" in {row["name"] for row in rows(served, "/v1/branches")}
+
+
+def test_what_git_looks_into_need_not_be_sent_again(
+    gateway: Gateway, clone: Git, tmp_path: Path
+) -> None:
+    """`.gitattributes` of every directory that changes: git checks them with every pack."""
+    for path in (".gitattributes", "src/.gitattributes", "src/deep/.gitattributes"):
+        clone.write(path, "*.c text\n")
+    clone.write(".gitmodules", '[submodule "x"]\n\tpath = x\n\turl = https://example.org/x\n')
+    clone.commit("attributes")
+    clone("push", "-q")
+    clone.write("src/deep/er/file", "changed")
+    clone.commit("beside them")
+    clone("push", "-q")
+    other = cloned(f"{gateway[1]}/main.git", tmp_path / "other")
+    other.write("src/more", "more")
+    (other.path / "readme").rename(other.path / "src" / "readme")
+    tip = other.commit("by another")
+    other("push", "-q", "origin", "HEAD:main", "HEAD:refs/heads/second")
+    again = cloned(f"{gateway[1]}/main.git", tmp_path / "again")
+    assert again("rev-parse", "HEAD").strip() == tip
+    assert again.objects() == other.objects()
+
+
 def test_pushes_to_a_gateway_that_says_no(gateway: Gateway, clone: Git) -> None:
     served, url = gateway
     clone.write("x", "x")
@@ -172,135 +214,3 @@ def test_a_large_file_and_many(gateway: Gateway, clone: Git, tmp_path: Path) -> 
     clone("-c", "pack.compression=1", "push", "-q")
     again = cloned(f"{gateway[1]}/main.git", tmp_path / "again")
     assert again.objects() == clone.objects()
-
-
-# --- bad input --------------------------------------------------------------------------------
-
-
-def packed(kind: int, data: bytes) -> bytes:
-    size = len(data)
-    byte, size = kind << 4 | size & 15, size >> 4
-    head = bytearray()
-    while size:
-        head.append(byte | 0x80)
-        byte, size = size & 0x7F, size >> 7
-    return bytes([*head, byte]) + zlib.compress(data)
-
-
-def object_id(kind: bytes, data: bytes) -> str:
-    return hashlib.sha1(b"%s %d\0" % (kind, len(data)) + data, usedforsecurity=False).hexdigest()
-
-
-class Crafted:
-    """A pack of one commit with one tree of one entry."""
-
-    def __init__(self, name: bytes, parent: str, mode: bytes = b"100644", kind: int = 3) -> None:
-        blob = b"evil\n"
-        entry = object_id(b"blob", blob)
-        objects = [packed(3, blob)]
-        tree = mode + b" " + name + b"\0" + bytes.fromhex(entry)
-        objects.append(packed(2, tree))
-        commit = (
-            f"tree {object_id(b'tree', tree)}\nparent {parent}\n"
-            "author A <a@x> 1700000000 +0000\ncommitter A <a@x> 1700000000 +0000\n\nx\n"
-        ).encode()
-        self.tip = object_id(b"commit", commit)
-        objects.append(packed(1, commit))
-        body = b"PACK" + (2).to_bytes(4, "big") + len(objects).to_bytes(4, "big")
-        body += b"".join(objects)
-        self.pack = body + hashlib.sha1(body, usedforsecurity=False).digest()
-
-
-def posted(url: str, repository: str, body: bytes) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection(url.removeprefix("http://"))
-    kind = "application/x-git-receive-pack-request"
-    path = f"/{repository}.git/git-receive-pack"
-    connection.request("POST", path, body, {"content-type": kind})
-    response = connection.getresponse()
-    found = response.status, response.read()
-    connection.close()
-    return found
-
-
-def pushed(url: str, old: str, new: str, ref: bytes, pack: bytes) -> bytes:
-    command = f"{old} {new} ".encode() + ref + b"\0report-status"
-    body = b"%04x" % (len(command) + 4) + command + b"0000" + pack
-    status, answer = posted(url, "main", body)
-    assert status == 200
-    return answer
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        (b"..", b"unpack index-pack"),
-        (b".", b"unpack index-pack"),
-        (b".git", b"unpack index-pack"),
-        (b".GIT", b"unpack index-pack"),
-        (b"git~1", b"unpack index-pack"),
-        (b"a/b", b"unpack index-pack"),
-        (b"n" * 300, b"255 is the limit"),
-    ],
-)
-def test_names_that_git_refuses(gateway: Gateway, clone: Git, name: bytes, said: bytes) -> None:
-    served, url = gateway
-    before = rows(served, "/v1/branches/main/snapshots"), listed(served, "main")
-    tip = clone("rev-parse", "HEAD").strip()
-    crafted = Crafted(name, tip)
-    answer = pushed(url, tip, crafted.tip, b"refs/heads/main", crafted.pack)
-    assert said in answer, answer
-    assert b"ng refs/heads/main unpacker error" in answer
-    assert before == (rows(served, "/v1/branches/main/snapshots"), listed(served, "main"))
-
-
-@pytest.mark.parametrize("at", [0, 4, 11, 12, 40, -1, -10])
-def test_broken_packs(gateway: Gateway, clone: Git, at: int) -> None:
-    _, url = gateway
-    tip = clone("rev-parse", "HEAD").strip()
-    crafted = Crafted(b"fine", tip)
-    broken = bytearray(crafted.pack)
-    broken[at] ^= 0xFF
-    for pack in (bytes(broken), crafted.pack[:at] if at else b""):
-        answer = pushed(url, tip, crafted.tip, b"refs/heads/main", pack)
-        assert b"unpack index-pack" in answer
-        assert b"ng refs/heads/main unpacker error" in answer
-    answer = pushed(url, tip, crafted.tip, b"refs/heads/main", crafted.pack)
-    assert b"ok refs/heads/main" in answer
-
-
-@pytest.mark.parametrize(
-    "ref",
-    [b"refs/heads/a..b", b"refs/heads/.x", b"refs/heads/x.lock", b"refs/heads/-x",
-     b"refs/heads/a b", b"refs/heads/HEAD", b"HEAD", b"refs/notes/x", b"refs/heads/x\x7f"],
-)  # fmt: skip
-def test_refs_that_git_refuses(gateway: Gateway, clone: Git, ref: bytes) -> None:
-    _, url = gateway
-    tip = clone("rev-parse", "HEAD").strip()
-    crafted = Crafted(b"fine", tip)
-    answer = pushed(url, "0" * 40, crafted.tip, ref, crafted.pack)
-    assert b"funny refname" in answer
-
-
-def test_missing_objects(gateway: Gateway, clone: Git) -> None:
-    _, url = gateway
-    tip = clone("rev-parse", "HEAD").strip()
-    crafted = Crafted(b"fine", "1" * 40)
-    answer = pushed(url, tip, crafted.tip, b"refs/heads/main", crafted.pack)
-    assert b"missing necessary objects" in answer
-    blob = clone("rev-parse", "HEAD:readme").strip()
-    empty = Crafted(b"fine", tip)
-    answer = pushed(url, "0" * 40, blob, b"refs/heads/x", empty.pack)
-    assert b"ng refs/heads/x missing necessary objects" in answer
-
-
-@pytest.mark.parametrize(
-    "body", [b"", b"zzzz", b"0003", b"ffff", b"0010nonsense here", b"0008abcd0000"]
-)
-def test_bodies_that_are_no_push(gateway: Gateway, body: bytes) -> None:
-    for service in ("git-receive-pack", "git-upload-pack"):
-        connection = http.client.HTTPConnection(gateway[1].removeprefix("http://"))
-        connection.request("POST", f"/main.git/{service}", body)
-        response = connection.getresponse()
-        assert response.status == 200
-        assert b"Traceback" not in response.read()
-        connection.close()

@@ -28,7 +28,7 @@ def test_packets_cut_short(end: int) -> None:
             list(packets(WHOLE[:end]))
 
 
-@pytest.mark.parametrize("data", [b"zzzz", b"0003", b"-001", b"+005x", b" 005x", b"00_5x"])
+@pytest.mark.parametrize("data", [b"zzzz", b"0003", b"-001", b"+005x", b" 005x", b"00_5x", b"0x5x"])
 def test_lengths_that_are_none(data: bytes) -> None:
     with pytest.raises(BadRequest):
         list(packets(data))

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 
+from store.database import READERS_MAX
 from store.errors import Busy
 from store.moment import Moment
 from store.readstore import ReadStore
@@ -168,6 +169,18 @@ def test_no_gc_while_a_moment_is_open_and_the_other_way_round(store: Store) -> N
     job.run()
     job.finish()
     store.gc()
+    store.close()
+
+
+def test_closed_moments_leave_room_for_others(store: Store) -> None:
+    """The database has places for so many readers; who is closed has none, though it is known."""
+    store.create_branch("main")
+    known = []
+    for _ in range(READERS_MAX + 1):
+        moment = taken(store)
+        known.append(moment)
+        assert moment.check() == []
+        store.close_moment(moment)
     store.close()
 
 

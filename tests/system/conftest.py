@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.gateway import Gateway, lasting_port
-from tests.system.images import Image, missing, test_image
+from tests.system.images import Image, debian_with_git, missing, test_image
 from tests.system.vm import Vm
 
 # Rules for branches by the first part of their names.
@@ -124,6 +124,14 @@ def disk(gateway: Gateway, vm: Vm, new_branch: NewBranch) -> str:
     name = new_branch()
     vm.mount(gateway.port, f"/{name}", "/mnt")
     return name
+
+
+@pytest.fixture(scope="session")
+def tools(gateway: Gateway) -> str:
+    """A branch with a small Debian that has git; a guest changes its root into it."""
+    gateway.fsgw("branch", "create", "vm-tools")
+    gateway.fsgw("import", debian_with_git(), "vm-tools")
+    return "vm-tools"
 
 
 @pytest.fixture

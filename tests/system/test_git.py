@@ -6,16 +6,16 @@ import pytest
 
 from tests.system.conftest import NewBranch
 from tests.system.gateway import Gateway
-from tests.system.images import debian_with_git
 from tests.system.vm import Vm
 
 pytestmark = pytest.mark.slow
 
 
-def test_a_guest_sees_the_history(vm: Vm, gateway: Gateway, new_branch: NewBranch) -> None:
+def test_a_guest_sees_the_history(
+    vm: Vm, gateway: Gateway, tools: str, new_branch: NewBranch
+) -> None:
     """Git comes from a Debian in another branch, into which the guest's shell changes its root."""
-    tools, work = new_branch(), new_branch()
-    gateway.fsgw("import", debian_with_git(), tools)
+    work = new_branch()
     vm.mount(gateway.port, f"/{tools}", "/mnt")
     vm.mount(gateway.port, f"/{work}", "/mnt/mnt")
     git = "chroot /mnt git -c safe.directory=* -C /mnt"

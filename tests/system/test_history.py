@@ -6,27 +6,13 @@ import pytest
 
 from tests.system.conftest import NewBranch
 from tests.system.gateway import Gateway
+from tests.system.holding import hold, let_go
 from tests.system.vm import Vm
 
 pytestmark = pytest.mark.slow
 
 # Nothing but what the gateway answers: the kernel asks for attributes each time.
 FRESH = "actimeo=0"
-
-
-def hold(vm: Vm, *paths: str) -> str:
-    """Keep files open in the guest: the directory through which they are reached, by number."""
-    opened = " ".join(f"{number}<>{path}" for number, path in enumerate(paths, 3))
-    return vm.run(
-        "rm -f /run/hold /run/held; mkfifo /run/hold /run/held\n"
-        f"(exec {opened}; sh -c 'echo $PPID >/run/held'; read end </run/hold) &\n"
-        "echo /proc/$(cat /run/held)/fd"
-    )
-
-
-def let_go(vm: Vm) -> None:
-    """Close them again."""
-    vm.run("echo end >/run/hold")
 
 
 def test_a_snapshot_is_mounted_read_only(vm: Vm, gateway: Gateway, disk: str) -> None:
