@@ -178,6 +178,10 @@ class Checkout:
             return state
         raise self.pending.wait((self, "state"), self._refresh, self._refreshed)
 
+    def is_current(self, state: State) -> bool:
+        """Whether nothing has changed since a state."""
+        return state.version == self._version()
+
     def latest(self) -> State:
         """The state as of now or a while ago. Raises as `current`."""
         return self._state or self.current()

@@ -17,7 +17,7 @@ from functools import partial
 from typing import NamedTuple
 
 from gitdoor import importing, receiving
-from gitdoor.importing import Beside, branch_of
+from gitdoor.importing import Beside, branch_of, obstacle
 from gitdoor.mapping import Live, Mapper
 from gitdoor.names import HEADS
 from gitdoor.objects import BadObject
@@ -98,8 +98,11 @@ def _moved(
             found = yield from _brought_in(store, begun, command, work, source)
         except (BadObject, errors.NotFound, errors.InvalidArgument) as error:
             raise errors.NotPermitted(str(error)) from None
-        _put(store, begun, command, found, rules)
+        reason = _refusal(store, begun, command, found, rules)
+        if reason:
+            raise errors.NotPermitted(reason)
         then()
+        _put(store, begun, command, found[command.new], rules)
     finally:
         source.close()
         work.close()
@@ -141,21 +144,30 @@ def _brought_in(
     return {} if oid is None else {command.new: New(oid, tags)}
 
 
-def _put(
+def _refusal(
     store: Store, begun: _Begun, command: Command, found: dict[bytes, New], rules: Rules
-) -> None:
-    """Move the ref, in one step. Raises NotPermitted."""
-    if _newest(store, command.name) != begun.newest:
-        raise errors.NotPermitted("the branch has another snapshot by now")
+) -> str:
+    """Why the ref stays; nothing if it may be moved."""
+    name = command.name
+    if _newest(store, name) != begun.newest:
+        return "the branch has another snapshot by now"
     reason = receiving.refusal(store, command, found, rules, set())
-    if not reason and command.old == NOTHING:
-        reason = receiving.clashes(store, rules, [command.name]).get(command.name, "")
-    if not reason:
-        new = found.get(command.new)
-        if new is not None and branch_of(store, command.name) == begun.branch:
-            _adopt(store, begun.branch, new.commit)
-        else:
-            reason = receiving.done(store, command, new, rules, set())
+    if reason:
+        return reason
+    if command.old == NOTHING:
+        return receiving.clashes(store, rules, [name]).get(name, "")
+    branch = branch_of(store, name) if name.startswith(HEADS) else None
+    if branch is None or branch == begun.branch:
+        return ""
+    return obstacle(store, branch, found[command.new].commit, None)
+
+
+def _put(store: Store, begun: _Begun, command: Command, new: New, rules: Rules) -> None:
+    """Move the ref. Raises NotPermitted."""
+    if command.name.startswith(HEADS) and branch_of(store, command.name) == begun.branch:
+        _adopt(store, begun.branch, new.commit)
+        return
+    reason = receiving.done(store, command, new, rules, set())
     if reason:
         raise errors.NotPermitted(reason)
 

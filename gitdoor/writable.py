@@ -16,8 +16,10 @@ index that is replaced, is still what git took it for.
 from __future__ import annotations
 
 import logging
+import stat
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -30,14 +32,15 @@ from gitdoor.objects import text
 from gitdoor.overlay import OverlaidGitDirectory, Place
 from gitdoor.receiving import NOTHING, Command, Rules
 from gitdoor.shelf import Shelf
-from store.errors import NotPermitted
+from store.errors import Busy, NotPermitted
 from store.types import ROOT, Caller, Change, Inode, Renamed, RenameHow
 
 log = logging.getLogger(__name__)
 
 _LOCK = b".lock"
 _INDEX, _HEAD, _PACKED = b"index", b"HEAD", b"packed-refs"
-_ID_DIGITS = 40
+# The longest that is read: HEAD or a ref, and all refs, some hundred bytes each.
+_REF_BYTES_MAX, _PACKED_BYTES_MAX = 4096, 64 << 20
 # Moved refs whose answer was not fetched.
 _MOVED_MAX = 64
 # Objects looked at before others have their turn.
@@ -75,12 +78,12 @@ class WritableGitDirectory(OverlaidGitDirectory):
             raise NotPermitted(f"{text(path)} is moved by renaming its lock, as git does")
 
     def _made(self, path: bytes, inode: Inode) -> Inode:
-        if path.endswith(_LOCK):
-            locked = path.removesuffix(_LOCK)
-            if locked == _INDEX:
-                self._annex.mark(inode.ino, self._tip())
-            elif is_ref(locked):
-                self._annex.mark(inode.ino, self._state().refs.get(locked, NOTHING))
+        locked = path.removesuffix(_LOCK)
+        if locked != path and (locked == _INDEX or is_ref(locked)):
+            seen = self._tip() if locked == _INDEX else self._state().refs.get(locked, NOTHING)
+            # Without a note, for want of memory, the lock is as one that saw something else.
+            with suppress(Busy):
+                self._annex.mark(inode.ino, seen)
         return self._above.getattr(inode.ino)
 
     def _tip(self) -> bytes:
@@ -93,6 +96,8 @@ class WritableGitDirectory(OverlaidGitDirectory):
             return True
         if self._annex.seen(inode.ino) == self._tip():
             return True
+        if not self._checkout.is_current(self._state()):
+            return True  # what it is to be compared with comes soon
         self._above.unlink(ROOT, inode.parent, _INDEX)
         return False
 
@@ -103,14 +108,20 @@ class WritableGitDirectory(OverlaidGitDirectory):
         found = self._annexed(b"", _HEAD)
         if found is None:
             return self._state().head
-        data = self._content(found)
+        try:
+            data = self._content(found)
+        except NotPermitted:
+            return b""
         return data[5:].strip() if data.startswith(b"ref: ") else b""
 
-    def _content(self, inode: Inode) -> bytes:
+    def _content(self, inode: Inode, most: int = _REF_BYTES_MAX) -> bytes:
+        """The bytes of a file. Raises NotPermitted where it cannot be what it is taken for."""
+        if not stat.S_ISREG(inode.mode) or inode.size > most:
+            raise NotPermitted(f"inode {inode.ino} is no file of {most} bytes at most")
         return bytes(self._above.read(ROOT, inode.ino, 0, inode.size).data)
 
     def _moved(self, path: bytes, inode: Inode) -> None:
-        if path == _HEAD and self._content(inode) == self._state().files[_HEAD].data:
+        if path == _HEAD and self._head() == self._state().head:
             self._above.unlink(ROOT, inode.parent, _HEAD)
 
     # --- refs ---------------------------------------------------------------------------------
@@ -132,6 +143,8 @@ class WritableGitDirectory(OverlaidGitDirectory):
         path = self._place(who, new_parent).named(new_name)
         if path != _PACKED and not is_ref(path):
             return super().rename(who, parent, name, new_parent, new_name, how)
+        if how is not RenameHow.REPLACE:
+            raise NotPermitted(f"{text(path)} is moved by renaming its lock, as git does")
         place = self._place(who, parent)
         lock = self._own(place, name)
         begin = self._deletion if path == _PACKED else partial(self._move_of, path)
@@ -157,9 +170,8 @@ class WritableGitDirectory(OverlaidGitDirectory):
     def _command(self, path: bytes, lock: Inode) -> Command:
         """What a lock says. Raises NotPermitted."""
         seen = self._annex.seen(lock.ino)
-        data = self._content(lock)[: _ID_DIGITS + 1]
         try:
-            new = bytes.fromhex(data.decode().removesuffix("\n"))
+            new = bytes.fromhex(self._content(lock).decode().removesuffix("\n"))
         except ValueError:
             new = b""
         if seen is None or len(new) != len(NOTHING) or new == NOTHING:
@@ -193,7 +205,8 @@ class WritableGitDirectory(OverlaidGitDirectory):
     def _deletion(self, lock: Inode, then: Callable[[], None]) -> Beside:
         """Begin to delete the refs that a new `packed-refs` has not. Raises NotPermitted."""
         state = self._state()
-        lines = [line.split(b" ") for line in self._content(lock).splitlines()]
+        data = self._content(lock, _PACKED_BYTES_MAX)
+        lines = [line.split(b" ") for line in data.splitlines()]
         said = {line[1]: line[0] for line in lines if len(line) == 2 and line[0][:1] not in b"#^"}
         there = {name: oid.hex().encode() for name, oid in state.refs.items()}
         if not said.items() <= there.items():
@@ -219,7 +232,8 @@ class WritableGitDirectory(OverlaidGitDirectory):
         for name in (_INDEX, _INDEX + _LOCK):
             found = self._above.child(self._above.root, name)
             if found is not None and self._annex.seen(found.ino) == command.old:
-                self._annex.mark(found.ino, command.new)
+                with suppress(Busy):
+                    self._annex.mark(found.ino, command.new)
 
     def _same(self, directory: int) -> Change:
         """A directory of which the caller need not know how it was before."""
