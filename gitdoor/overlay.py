@@ -203,7 +203,11 @@ class OverlaidGitDirectory(GitDirectory):
     # --- making and removing ------------------------------------------------------------------
 
     def _place(self, who: Caller, number: int) -> Place:
-        """A directory that the caller is to change. Raises AccessDenied, Stale."""
+        """A directory that the caller is to change. Raises AccessDenied, Stale.
+
+        Raises NotYet, too: once something has changed, nothing may have to be waited for.
+        """
+        self._state()
         if is_annexed(number):
             ino = inode_number(number)
             return Place(number, self._annex.path(ino), ino, self.getattr(number))
