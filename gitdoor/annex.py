@@ -18,7 +18,7 @@ _OPEN_TO_ALL = 0o777
 # Files that people edit in place, and that git leaves as they are.
 _FURNITURE = {b"config": CONFIG, b"description": DESCRIPTION, b"info/exclude": EXCLUDE}
 # What a ref, or the branch's newest commit, was when a lock was taken: 40 digits.
-_SEEN = b"user.fsgw.seen"
+SEEN = b"user.fsgw.seen"
 _INODES_MAX = 20_000
 
 
@@ -118,11 +118,11 @@ class Annex:
 
     def mark(self, ino: int, seen: bytes) -> None:
         """Note with a file what there was when it was made."""
-        self.tree.setxattr(ROOT, ino, _SEEN, seen.hex().encode(), XattrHow.SET)
+        self.tree.setxattr(ROOT, ino, SEEN, seen.hex().encode(), XattrHow.SET)
 
     def seen(self, ino: int) -> bytes | None:
         """What was noted with a file; None where nothing was."""
         try:
-            return bytes.fromhex(self.tree.getxattr(ROOT, ino, _SEEN).decode())
+            return bytes.fromhex(self.tree.getxattr(ROOT, ino, SEEN).decode())
         except NoAttribute:
             return None

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from gitdoor.annex import Annex, inode_number, is_annexed
+from gitdoor.annex import SEEN, Annex, inode_number, is_annexed
 from gitdoor.checkout import Checkout
 from gitdoor.dotgit import DIRECTORIES, DIRECTORY, FILE, GitDirectory, hashed
 from gitdoor.shelf import Shelf
@@ -34,6 +34,7 @@ from store.types import (
     Renamed,
     RenameHow,
     SetAttr,
+    XattrHow,
 )
 from store.virtual import Read
 from store.watch import Watcher
@@ -117,10 +118,9 @@ class OverlaidGitDirectory(GitDirectory):
         objects that it finds, lest they be taken for garbage, and would write them again if it
         could not."""
         if is_annexed(ino):
-            change = self._above.setattr(
-                who, inode_number(ino), attrs, guard_ctime_ns=guard_ctime_ns
-            )
-            return Change(self._annex.shown(change.before), self._annex.shown(change.after))
+            number = inode_number(ino)
+            change = self._above.setattr(who, number, attrs, guard_ctime_ns=guard_ctime_ns)
+            return self._both_shown(change)
         inode = self.getattr(ino)
         if attrs._replace(atime_ns=None, mtime_ns=None) != SetAttr():
             self._refuse()
@@ -197,7 +197,49 @@ class OverlaidGitDirectory(GitDirectory):
         """As `Tree.write`."""
         if not is_annexed(ino):
             self._refuse()
-        change = self._above.write(who, inode_number(ino), offset, data)
+        return self._both_shown(self._above.write(who, inode_number(ino), offset, data))
+
+    def seek_data(self, ino: int, offset: int) -> int | None:
+        """As `Tree.seek_data`."""
+        if is_annexed(ino):
+            return self._above.seek_data(inode_number(ino), offset)
+        return super().seek_data(ino, offset)
+
+    def seek_hole(self, ino: int, offset: int) -> int | None:
+        """As `Tree.seek_hole`."""
+        if is_annexed(ino):
+            return self._above.seek_hole(inode_number(ino), offset)
+        return super().seek_hole(ino, offset)
+
+    # --- extended attributes ------------------------------------------------------------------
+
+    def getxattr(self, who: Caller, ino: int, name: bytes) -> bytes:
+        """As `Tree.getxattr`."""
+        if is_annexed(ino) and name != SEEN:
+            return self._above.getxattr(who, inode_number(ino), name)
+        return super().getxattr(who, ino, name)
+
+    def listxattr(self, who: Caller, ino: int) -> list[bytes]:
+        """As `Tree.listxattr`."""
+        if not is_annexed(ino):
+            return super().listxattr(who, ino)
+        return [name for name in self._above.listxattr(who, inode_number(ino)) if name != SEEN]
+
+    def setxattr(
+        self, who: Caller, ino: int, name: bytes, value: bytes, how: XattrHow = XattrHow.SET
+    ) -> Change:
+        """As `Tree.setxattr`."""
+        if not is_annexed(ino) or name == SEEN:
+            self._refuse()
+        return self._both_shown(self._above.setxattr(who, inode_number(ino), name, value, how))
+
+    def removexattr(self, who: Caller, ino: int, name: bytes) -> Change:
+        """As `Tree.removexattr`."""
+        if not is_annexed(ino) or name == SEEN:
+            self._refuse()
+        return self._both_shown(self._above.removexattr(who, inode_number(ino), name))
+
+    def _both_shown(self, change: Change) -> Change:
         return Change(self._annex.shown(change.before), self._annex.shown(change.after))
 
     # --- making and removing ------------------------------------------------------------------

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, Protocol
 
 from store import access
-from store.errors import InvalidArgument, IsDirectory, ReadOnly
+from store.errors import InvalidArgument, IsDirectory, NoAttribute, ReadOnly
 from store.types import Caller, Data, DirEntry, Inode, Listing, StatFs
 from store.watch import Watcher
 
@@ -116,6 +116,23 @@ class VirtualTree(ABC):
         """Whether a file can still be read, but another one has its name by now."""
         return False
 
+    def seek_data(self, ino: int, offset: int) -> int | None:
+        """As `Tree.seek_data`: all is data."""
+        return offset if 0 <= offset < self.getattr(ino).size else None
+
+    def seek_hole(self, ino: int, offset: int) -> int | None:
+        """As `Tree.seek_hole`: the end is where the first hole is."""
+        size = self.getattr(ino).size
+        return size if 0 <= offset < size else None
+
+    def getxattr(self, who: Caller, ino: int, name: bytes) -> bytes:
+        """As `Tree.getxattr`."""
+        raise NoAttribute("a virtual directory has none")
+
+    def listxattr(self, who: Caller, ino: int) -> list[bytes]:
+        """As `Tree.listxattr`."""
+        return []
+
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise ReadOnly("this directory is made on demand, and not to be written to")
 
@@ -146,5 +163,7 @@ class VirtualTree(ABC):
     unlink: Callable[..., Any] = _refuse
     rmdir: Callable[..., Any] = _refuse
     write: Callable[..., Any] = _refuse
+    setxattr: Callable[..., Any] = _refuse
+    removexattr: Callable[..., Any] = _refuse
     readlink: Callable[..., Any] = _no_link
     read: Callable[..., Any] = _no_data
