@@ -124,6 +124,12 @@ class Export:
     snapshot_admin: bool = setting(
         Flag(), False, "Whether mkdir and rmdir in .snapshots take and delete snapshots."
     )
+    git_write: bool = setting(
+        Flag(),
+        False,
+        "Whether git may write to .git of a whole branch: git commit takes a snapshot, git branch "
+        "forks. Other branches can be changed where an export with this shows them as well.",
+    )
 
     @property
     def rule(self) -> Rule:
@@ -138,6 +144,7 @@ class Export:
             self.snapshots,
             self.git,
             self.snapshot_admin,
+            self.git_write,
         )
 
 

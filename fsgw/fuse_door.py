@@ -29,6 +29,7 @@ from fuse import mounting
 from fuse.operations import OPERATIONS
 from fuse.server import Server
 from fuse.session import Session
+from gitdoor.writable import Writing
 from store.directory import LOCK
 from store.errors import InvalidArgument, NotDirectory, NotFound, Stale, UnknownRef
 from store.snapdir import SnapshotDirectory
@@ -227,7 +228,9 @@ class FuseDoor:
         if branch and options.git != "off":
             inside = 0 if root == tree.root else root
             listed = options.git == "listed"
-            found.append(self._git.directory(branch, inside, self._git.all, listed))
+            writable = options.git_write and not options.session.read_only
+            writing = Writing(lambda branch: True) if writable else None
+            found.append(self._git.directory(branch, inside, self._git.all, listed, writing))
         return found
 
     async def _serve(

@@ -53,7 +53,18 @@ def export_git(
     }
 
 
-def sealed(store: Store) -> Steps[None]:
-    """Wait until every snapshot has its commit."""
-    while refs.unsealed(store):
+def sealed(store: Store, *, all_frozen: bool = False) -> Steps[None]:
+    """Wait until every snapshot has its commit, and all that was frozen its root, if need be.
+
+    While garbage is collected, nothing is sealed: that has to be held off.
+    """
+    while _waits(store, all_frozen):
         yield FULL
+        if _waits(store, all_frozen):
+            yield FULL  # once more, to wait for a job to end
+            yield 0  # however many that takes
+
+
+def _waits(store: Store, all_frozen: bool) -> bool:
+    layers = store.engine.layers.values() if all_frozen else ()
+    return refs.unsealed(store) or any(layer.frozen and not layer.sealed for layer in layers)

@@ -203,8 +203,8 @@ class GitDoor:
     @asynccontextmanager
     async def _repository(self, asked: _Asked) -> AsyncIterator[Repository]:
         """The repository as it is now, for other threads; no garbage is collected meanwhile."""
-        await self._runner.drive(sealed(self._store))
         async with self._runner.holding():
+            await self._runner.drive(sealed(self._store))
             found, whole = self._tips(asked)
             commits = [tip.commit for tip in found]
             await self._runner.drive(named(self._store, commits, _pass))
@@ -288,9 +288,9 @@ class GitDoor:
         rules = Rules(asked.branch, partial(self._may_write, asked), self._config.push == "forced")
         with tempfile.TemporaryFile(prefix="fsgw-push-") as file:
             await _spooled(scope, receive, file, self._config.push_bytes_max)
-            await self._runner.drive(sealed(self._store))
             try:
                 async with self._runner.holding():
+                    await self._runner.drive(sealed(self._store))
                     steps = receiving.receive(self._store, file, rules)
                     report: bytes = await self._runner.driven(steps)
             except BadRequest as error:

@@ -39,7 +39,8 @@ _SHOWN = ("hidden", "listed", "off")
 
 class MountOptions(NamedTuple):
     """What the words of a mount come to. `kernel`: options for the helper. `snapshots`, `git`: how
-    `.snapshots` and `.git` show. `nonempty`: mount over what is in the directory. `store`,
+    `.snapshots` and `.git` show. `snapshot_admin`, `git_write`: whether they may be written to.
+    `nonempty`: mount over what is in the directory. `store`,
     `socket`: which gateway is asked, empty for the command's own."""
 
     session: Options
@@ -47,6 +48,7 @@ class MountOptions(NamedTuple):
     snapshots: str
     snapshot_admin: bool
     git: str
+    git_write: bool
     nonempty: bool
     store: str
     socket: str
@@ -86,6 +88,7 @@ def parse(given: Iterable[str]) -> MountOptions:
         values.get("snapshots", "hidden"),
         values.get("snapshot_admin", False),
         values.get("git", "hidden"),
+        values.get("git_write", False),
         values.get("nonempty", False),
         values.get("store", ""),
         values.get("socket", ""),
@@ -132,4 +135,4 @@ _VALUES: dict[str, tuple[Callable[[str], Any], str]] = {
     "store": (_path, "the directory of a store"),
     "socket": (_path, "the path of a gateway's socket"),
 }
-_FLAGS = frozenset({"writeback_cache", "snapshot_admin", "nonempty"})
+_FLAGS = frozenset({"writeback_cache", "snapshot_admin", "git_write", "nonempty"})

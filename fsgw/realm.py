@@ -15,6 +15,7 @@ from xxhash import xxh3_64_intdigest
 
 from fsgw.exports import Exports
 from fsgw.git_directories import GitDirectories, Sight
+from gitdoor.writable import Writing
 from nfs.export import Rule, Shown
 from nfs.exported import Exported, Listed
 from nfs.handle import KEY_BYTES, Handles, Volume
@@ -111,7 +112,8 @@ class Realm:
         if not volume.snapshot and rule.git is not Shown.OFF and self._git is not None:
             root = 0 if volume.root == made.tree.root else volume.root
             listed = rule.git is Shown.LISTED
-            found = self._git.shared(volume.branch, root, self._sight(peer), listed)
+            writing = self._writing(peer) if rule.git_write and not rule.read_only else None
+            found = self._git.shared(volume.branch, root, self._sight(peer), listed, writing)
             made.show(self._made(found, volume, rule, name))
         return made
 
@@ -124,6 +126,15 @@ class Realm:
             return rule is not None and rule.git is not Shown.OFF
 
         return Sight(exports.those_for(address), may_see, lambda: exports.version)
+
+    def _writing(self, peer: Peer) -> Writing:
+        """Which branches a client may change by way of a repository."""
+
+        def may_write(branch: str) -> bool:
+            rule = self._exports.rule(branch, peer.address)
+            return rule is not None and rule.git_write and not rule.read_only
+
+        return Writing(may_write)
 
     def _made(self, tree: Tree | VirtualTree, volume: Volume, rule: Rule, name: str) -> Exported:
         prefix = self.handles.prefix(volume)

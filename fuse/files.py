@@ -35,7 +35,7 @@ from fuse.protocol import (
 from fuse.request import Durable, Reading, Request, Result
 from fuse.session import READ_BYTES_MAX, Session
 from store import access
-from store.errors import NoAttribute, ReadOnly, Unsupported
+from store.errors import ReadOnly, Unsupported
 from store.tree import Tree
 from store.types import ROOT, Caller, SetAttr, SetTime, XattrHow
 from store.virtual import VirtualTree
@@ -109,13 +109,6 @@ def setattr_(session: Session, request: Request) -> Result:
 
 def _writable(session: Session, tree: Tree | VirtualTree) -> Tree | VirtualTree:
     if session.options.read_only:
-        raise ReadOnly("this cannot be changed")
-    return tree
-
-
-def _own(session: Session, tree: Tree | VirtualTree) -> Tree:
-    """The tree, if it is one that has extended attributes. Raises ReadOnly."""
-    if session.options.read_only or not isinstance(tree, Tree):
         raise ReadOnly("this cannot be changed")
     return tree
 
@@ -197,7 +190,7 @@ def lseek(session: Session, request: Request) -> Result:
         raise Refused(NOT_OFFERED)
     _, offset, whence, _ = LSEEK_IN.unpack_from(request.data, _BODY)
     volume, ino = session.find(request.node)
-    if not isinstance(volume.tree, Tree) or whence not in (os.SEEK_DATA, os.SEEK_HOLE):
+    if whence not in (os.SEEK_DATA, os.SEEK_HOLE):
         raise Refused(errno.EINVAL)
     seek = volume.tree.seek_data if whence == os.SEEK_DATA else volume.tree.seek_hole
     found = seek(ino, offset)
@@ -219,8 +212,6 @@ def getxattr(session: Session, request: Request) -> Result:
     size, _ = GETXATTR_IN.unpack_from(request.data, _BODY)
     wanted = name(request.data, _BODY + GETXATTR_IN.size)
     volume, ino = session.find(request.node)
-    if not isinstance(volume.tree, Tree):
-        raise NoAttribute("a virtual directory has none")
     return _sized(volume.tree.getxattr(ROOT, ino, _offered(wanted)), size)
 
 
@@ -245,9 +236,7 @@ def listxattr(session: Session, request: Request) -> Result:
     """listxattr(2)."""
     size, _ = GETXATTR_IN.unpack_from(request.data, _BODY)
     volume, ino = session.find(request.node)
-    names: list[bytes] = []
-    if isinstance(volume.tree, Tree):
-        names = volume.tree.listxattr(Caller(request.uid, request.gid), ino)
+    names = volume.tree.listxattr(Caller(request.uid, request.gid), ino)
     return _sized(b"".join(n + b"\0" for n in names if not n.startswith(_SYSTEM)), size)
 
 
@@ -264,7 +253,8 @@ def setxattr(session: Session, request: Request) -> Result:
     if how is None:
         raise Refused(errno.EINVAL)
     volume, ino = session.find(request.node)
-    _own(session, volume.tree).setxattr(ROOT, ino, _offered(data[start:stop]), value, how)
+    tree = _writable(session, volume.tree)
+    tree.setxattr(ROOT, ino, _offered(data[start:stop]), value, how)
     return b""
 
 
@@ -272,7 +262,7 @@ def removexattr(session: Session, request: Request) -> Result:
     """removexattr(2)."""
     wanted = _offered(name(request.data, _BODY))
     volume, ino = session.find(request.node)
-    _own(session, volume.tree).removexattr(ROOT, ino, wanted)
+    _writable(session, volume.tree).removexattr(ROOT, ino, wanted)
     return b""
 
 

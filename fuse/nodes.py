@@ -2,8 +2,9 @@
 
 A node of the main volume or of a virtual directory has its inode's number, except for the root,
 which is always 1. Nodes of snapshots have numbers that no inode has. Every reply with an entry
-counts as one lookup, and the kernel gives them back with FORGET. As long as it knows a node of the
-main volume, the inode is held: so an open file lives on when its last name goes, whoever took that.
+counts as one lookup, and the kernel gives them back with FORGET. As long as it knows a node that
+can be written to, the inode is held: so an open file lives on when its last name goes, whoever took
+that.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ class Nodes:
         if count is None:
             counts[nodeid] = 1
             volume.users += 1
-            if volume is self.main:
-                volume.tree.hold(ino)  # type: ignore[union-attr]  # the main one is a Tree
+            if not volume.snapshot:
+                volume.tree.hold(ino)
         else:
             counts[nodeid] = count + 1
         return nodeid
@@ -89,8 +90,9 @@ class Nodes:
             return
         volume, ino = self.find(nodeid)
         volume.users -= 1
+        if not volume.snapshot:
+            volume.tree.release(ino)
         if volume is self.main:
-            volume.tree.release(ino)  # type: ignore[union-attr]
             return
         if volume.snapshot:
             del self._places[nodeid], self._numbers[volume, ino]

@@ -105,8 +105,10 @@ class Session:
         self._memory = memoryview(bytearray(READ_BYTES_MAX))
         self.sweeps: list[Iterator[None]] = []
         tree.watch(self)
+        self._unwatch: list[Callable[[], None]] = []
         for found in virtual:
             found.watch(partial(self._virtual_changed, found))
+            self._unwatch.append(found.watch_inodes(_Inside(self)))
 
     def begin(self, notices: Notices, sweep: Callable[[], None]) -> None:
         """From now on the kernel can be told of changes. `sweep` asks for `sweep` to be called."""
@@ -116,6 +118,8 @@ class Session:
     def end(self) -> None:
         """The mount is gone."""
         self.tree.unwatch(self)
+        for unwatch in self._unwatch:
+            unwatch()
         if self._notices is not None:
             self._notices.close()
         while self.sweeps:
@@ -383,3 +387,21 @@ class Session:
                 self.sweeps.pop(0)
                 self._told.end_sweep()
         return bool(self.sweeps)
+
+
+class _Inside:
+    """Tells the kernel of changes in a virtual directory, whose names it asks for each time.
+
+    So it is told nothing of names alone. For that it would take a directory's lock, which may be
+    held by a request that waits for just this change.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.inode_changed, self.data_changed = session.inode_changed, session.data_changed
+
+    def entry_changed(self, directory: int, name: bytes) -> None:
+        """What the kernel keeps of the listing goes."""
+        self.data_changed(directory, 0, TO_END)
+
+    def tree_replaced(self, old: TreeBase) -> None:
+        """All of it is stale."""

@@ -19,7 +19,9 @@ How the two sides correspond:
 `.git` in a mount (`dotgit`) is a virtual directory (`store.virtual`). A `checkout` is what it has
 besides objects, at one time: refs, an `index`, and packs of commits and trees (`smallpack`). Other
 objects are loose files whose length needs no compressing (`shelf`, `stored`). What takes long is
-done beside, and requests wait for it (`pending`).
+done beside, and requests wait for it (`pending`). Where git may write there, what it writes lies in
+the branch's annex (`annex`, `overlay`), and the rename of a ref's lock is the step in which the
+store's branch moves (`writable`, `committing`, `removing`).
 
 Imports go down only: fsgw -> gitdoor -> store. Nothing here knows sockets or the event loop: long
 work comes as generators of functions to be called beside (on any thread, one after the other), and

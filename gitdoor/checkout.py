@@ -26,6 +26,7 @@ from gitdoor.subtree import Split
 from store.errors import Stale
 from store.gitrows import COMMIT, TAG, TREE, GitRows
 from store.objects import ObjectReader
+from store.records import NO_ID
 from store.store import Store
 from store.tree import Tree
 
@@ -40,12 +41,12 @@ _NS = 1_000_000_000
 # Inodes looked at before others have their turn.
 _LOOKED_AT = 200
 
-_CONFIG = b"""\
+CONFIG = b"""\
 [core]
 \trepositoryformatversion = 0
 \tfilemode = true
 \tbare = false
-\tlogallrefupdates = false
+\tlogallrefupdates = true
 \ttrustctime = true
 \tcheckStat = default
 \tfsmonitor = false
@@ -63,8 +64,8 @@ _CONFIG = b"""\
 [commit]
 \tgpgSign = false
 """
-_DESCRIPTION = b"The snapshots of a branch; made on demand by fsgw.\n"
-_EXCLUDE = b"/.snapshots/\n"
+DESCRIPTION = b"The snapshots of a branch; made on demand by fsgw.\n"
+EXCLUDE = b"/.snapshots/\n"
 
 Beside = Generator[Callable[[], Any], Any, Any]
 
@@ -79,12 +80,14 @@ class File(NamedTuple):
 
 
 class State(NamedTuple):
-    """See the module. `visible`: the trees and blobs that may be seen, None for all that there
-    are; `unpacked` are commits in no pack, `packed` those that are in one."""
+    """See the module. `refs`: full names and what they name; `head`: that of the branch. `visible`:
+    the trees and blobs that may be seen, None for all that there are; `unpacked` are commits in no
+    pack, `packed` those that are in one."""
 
     version: int
     time_ns: int
     files: dict[bytes, File]
+    refs: dict[bytes, bytes]
     head: bytes
     tip: Node | None
     visible: set[bytes] | None
@@ -93,10 +96,12 @@ class State(NamedTuple):
 
 
 class _Wanted(NamedTuple):
-    """What a state is made from: refs, whether all that is in the store may be seen, HEAD, where
-    the directory is in the branch, and when it is that this is so."""
+    """What a state is made from: refs, commits of the branch that need no ref, whether all that is
+    in the store may be seen, HEAD, where the directory is in the branch, and when it is that this
+    is so."""
 
     tips: list[Tip]
+    kept: list[bytes]
     whole: bool
     full: bytes
     place: list[bytes]
@@ -173,6 +178,10 @@ class Checkout:
             return state
         raise self.pending.wait((self, "state"), self._refresh, self._refreshed)
 
+    def is_current(self, state: State) -> bool:
+        """Whether nothing has changed since a state."""
+        return state.version == self._version()
+
     def latest(self) -> State:
         """The state as of now or a while ago. Raises as `current`."""
         return self._state or self.current()
@@ -203,7 +212,8 @@ class Checkout:
         yield 0
         found, whole = self._tips(own)
         yield 0
-        yield from named(store, [tip.commit for tip in found], lambda count: None)
+        kept = self._snapshots()
+        yield from named(store, [*(tip.commit for tip in found), *kept], lambda count: None)
         full = next(full for full, name in branch_names(store).items() if name == self.name)
         if self._collections != store.collections or len(self._known) > _KNOWN_MAX:
             self._collections, self._known, self._split = store.collections, {}, None
@@ -211,7 +221,7 @@ class Checkout:
         place = self._place()
         view = store.engine.views.open(_NODE_CACHE_BYTES)
         try:
-            wanted = _Wanted(found, whole, full, place, version, store.engine.now())
+            wanted = _Wanted(found, kept, whole, full, place, version, store.engine.now())
             return (yield partial(self._made, view, wanted))
         finally:
             view.close()
@@ -232,16 +242,27 @@ class Checkout:
         shown = [tip for name, tip in sorted(found.items()) if not _is_below(name, found)]
         return shown, len(seen) == len(every)
 
+    def _snapshots(self) -> list[bytes]:
+        """The commits of all snapshots of branches that show: what one was taken back from can be
+        asked for by its id."""
+        history = self.store.history
+        seen = {head.branch for name, head in history.heads() if self._may_see(name)}
+        seen.add(self.branch)
+        records = history.snapshots.values()
+        return [r.commit for r in records if r.branch in seen and r.commit != NO_ID]
+
     def _made(self, view: ObjectReader, wanted: _Wanted) -> State:
         """The state. Any thread."""
-        found, whole, full, _, version, time_ns = wanted
+        found, kept, whole, full, _, version, time_ns = wanted
         rows = GitRows(self.store.engine, view.reader)
         history = History(self.store.engine, view, rows, self._known)
         split = self._splitted(history, wanted)
         shown = Repository(history, found, split, whole)
         graph: Graph = history if split is None else split
         whole = whole and split is None
-        reached = ancestors(graph, shown.commits, set())
+        records = [rows.commit(oid) for oid in kept if split is None]
+        ids = [record.id for record in records if record is not None]
+        reached = ancestors(graph, [*shown.commits, *ids], set())
         tags = {object_id(TAG, raw): raw for ref in shown.refs for raw in ref.tags}
         if not (self._packed | self._unpacked) <= (reached | set(tags)) or whole != (
             self._visible is None
@@ -254,6 +275,7 @@ class Checkout:
             version,
             time_ns,
             self._files(shown.refs, full, time_ns),
+            {ref.name: ref.id for ref in shown.refs},
             full,
             tip,
             None if self._visible is None else set(self._visible),
@@ -328,9 +350,9 @@ class Checkout:
     def _files(self, refs: list[Shown], full: bytes, time_ns: int) -> dict[bytes, File]:
         contents = {
             b"HEAD": b"ref: " + full + b"\n",
-            b"config": _CONFIG,
-            b"description": _DESCRIPTION,
-            b"info/exclude": _EXCLUDE,
+            b"config": CONFIG,
+            b"description": DESCRIPTION,
+            b"info/exclude": EXCLUDE,
             b"packed-refs": _packed_refs(refs),
         }
         if self._shallow:

@@ -280,7 +280,13 @@ class GitDirectory(VirtualTree):
         """As `Tree.readdir`."""
         if not 0 <= cookie < 2**63:
             raise BadCookie(f"cookie {cookie}")
-        path = self._path(ino)
+        entries = self._entries(who, ino, self._path(ino))
+        entries.sort(key=lambda entry: entry.cookie)
+        left = [entry for entry in entries if entry.cookie > cookie]
+        return Listing(left[:count], len(left) <= count)
+
+    def _entries(self, who: Caller, ino: int, path: bytes) -> list[DirEntry]:
+        """All entries of a directory."""
         above = self.lookup(who, ino, b"..").ino
         entries = [
             DirEntry(b".", ino, stat.S_IFDIR, COOKIE_DOT),
@@ -295,9 +301,7 @@ class GitDirectory(VirtualTree):
                 entries.append(DirEntry(name, number, stat.S_IFREG, at))
         else:
             entries += self._names(path)
-        entries.sort(key=lambda entry: entry.cookie)
-        left = [entry for entry in entries if entry.cookie > cookie]
-        return Listing(left[:count], len(left) <= count)
+        return entries
 
     def _names(self, path: bytes) -> list[DirEntry]:
         """The entries of a directory but for `.` and `..`."""

@@ -18,7 +18,7 @@ from gitdoor.names import HEADS, TAGS, is_ref, store_name
 from gitdoor.objects import BadObject, tag_target
 from gitdoor.refs import branch_names, tag_names
 from gitdoor.source import Large, Repository, Source
-from gitdoor.translate import Translator
+from gitdoor.translate import FromFiles, Translator
 from gitdoor.work import Work
 from store import errors
 from store.carrying import Carriage
@@ -128,10 +128,11 @@ def translated(
     commits: list[bytes],
     file_time_ns: int | None,
     advance: Advance,
+    from_files: FromFiles | None = None,
 ) -> Beside:
     """Bring commits in, parents first; the store knows them then, but no branch has them."""
     engine = store.engine
-    translator = Translator(engine, work, source, engine.now(), file_time_ns)
+    translator = Translator(engine, work, source, engine.now(), file_time_ns, from_files)
     done = 0
     while done < len(commits):
         before = done

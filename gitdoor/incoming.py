@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from gitdoor.graph import History, Missing
 from gitdoor.objects import BadObject
-from gitdoor.source import Found, Repository, environment
+from gitdoor.source import Found, Repository, environment, new_repository
 from store import errors
 from store.gitrows import BLOB
 
@@ -38,7 +38,7 @@ class Incoming:
         self.absent: list[bytes] = []
         try:
             path = Path(self._folder.name)
-            self._init(path)
+            new_repository(path)
             os.lseek(file.fileno(), at, os.SEEK_SET)  # of the descriptor, past Python's buffer
             done = subprocess.run(
                 ["git", "-C", str(path), "index-pack", "--stdin", "--fsck-objects"],
@@ -56,19 +56,6 @@ class Incoming:
         except BaseException:
             self._folder.cleanup()
             raise
-
-    @staticmethod
-    def _init(path: Path) -> None:
-        try:
-            subprocess.run(
-                ["git", "init", "-q", "--bare", "--template=", str(path)],
-                capture_output=True,
-                check=True,
-                env=environment(),
-            )
-        except FileNotFoundError:
-            text = "git is not installed on the gateway: apt-get install git"
-            raise errors.InvalidArgument(text) from None
 
     def check_absent(self) -> None:
         """Raises NotFound for what is not in the store either. Any thread."""

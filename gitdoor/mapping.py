@@ -27,9 +27,20 @@ from store.node import NodeSource
 from store.readstore import EMPTY_ROOT
 from store.records import Commit, Dirent
 from store.scratch import NewNodes
-from store.types import Inode
+from store.types import Inode, Usage
 
 _ROOT_INO = 1
+
+
+class Live(NamedTuple):
+    """A tree that no commit has, as what git has for a commit with that tree; its id is empty.
+
+    `trees`: those that no commit had before, by their ids, and the directories that they are.
+    """
+
+    record: GitCommit
+    usage: Usage
+    trees: dict[bytes, int]
 
 
 class Mapper:
@@ -74,8 +85,7 @@ class Mapper:
         work = self._work
         known = [work.commit(parent) for parent in commit.parents]
         parents = [record for record in known if record is not None]
-        base = next((r for r in parents if self._has(r.root) and self._has(r.entries)), None)
-        change = _Change(self._nodes, self._engine.block_bytes, work, commit.root, base)
+        change = self._change(commit.root, parents)
         entries = change.entries()
         tree = change.tree_at(entries, commit.root_ino)
         raw = objects.made_commit(commit, tree, [record.id for record in parents])
@@ -87,6 +97,21 @@ class Mapper:
         rows = work.rows
         rows += [object_row(e.id, e.kind, oid, e.ino) for e in change.made if e.kind]
         rows.append(object_row(git_id, COMMIT, oid, 0))
+
+    def _change(self, root: bytes, parents: list[GitCommit]) -> _Change:
+        base = next((r for r in parents if self._has(r.root) and self._has(r.entries)), None)
+        return _Change(self._nodes, self._engine.block_bytes, self._work, root, base)
+
+    def live(self, root: bytes, root_ino: int, usage: Usage, parent: bytes) -> Live:
+        """What a map is to git that stands on a commit; NO_ID for none."""
+        known = self._work.commit(parent)
+        self._nodes.write_to(self._work.writer)
+        change = self._change(root, [] if known is None else [known])
+        entries = change.entries()
+        tree = change.tree_at(entries, root_ino)
+        record = GitCommit(b"", tree, root, entries, root_ino, False, change.left, b"")
+        trees = {entry.id: entry.ino for entry in change.made if entry.kind == TREE}
+        return Live(record, usage, trees)
 
     def _has(self, oid: bytes) -> bool:
         return oid in self._work.writer.added or self._work.view.has(oid)

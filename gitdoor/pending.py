@@ -8,8 +8,9 @@ from typing import Any
 from store.virtual import NotYet
 
 Steps = Generator[Any, Any, Any]
-Start = Callable[[Steps, Callable[[Any, Exception | None], None]], None]
-"""Has steps driven (`fsgw.steps`) while no garbage is collected, then calls back on this thread."""
+Start = Callable[[Steps, Callable[[Any, Exception | None], None], bool], None]
+"""Has steps driven (`fsgw.steps`) while no garbage is collected, then calls back on this thread:
+once what they changed is durable, if they change anything."""
 
 
 class Pending:
@@ -23,7 +24,14 @@ class Pending:
         # The work whose waiters are called back just now.
         self._told: Hashable = None
 
-    def wait(self, key: Hashable, make: Callable[[], Steps], done: Callable[[Any], None]) -> NotYet:
+    def wait(
+        self,
+        key: Hashable,
+        make: Callable[[], Steps],
+        done: Callable[[Any], None],
+        *,
+        changes: bool = False,
+    ) -> NotYet:
         """What to raise in order to wait for some work, which is begun unless it is under way.
 
         `done` gets its result. Raises what the work failed with, to those who waited for it.
@@ -33,8 +41,9 @@ class Pending:
             raise failure
         waiting = self._waiting.get(key)
         if waiting is None:
+            steps = make()
             waiting = self._waiting[key] = []
-            self._start(make(), lambda result, error: self._ended(key, result, error, done))
+            self._start(steps, lambda result, error: self._ended(key, result, error, done), changes)
         return NotYet(waiting.append)
 
     def settles(self, key: Hashable) -> bool:

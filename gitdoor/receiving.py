@@ -32,7 +32,7 @@ from gitdoor.names import HEADS, TAGS, folders, is_ref, store_name
 from gitdoor.objects import BadObject, object_id, parse_commit, tag_target
 from gitdoor.refs import branch_names, tag_names, tips
 from gitdoor.serving import Repository as Shown
-from gitdoor.source import Large
+from gitdoor.source import Large, Source
 from gitdoor.upload import AGENT, ref_lines
 from gitdoor.wire import FLUSH, BadRequest, band, line
 from gitdoor.work import Work
@@ -44,7 +44,7 @@ _CAPABILITIES = (
     *(b"report-status", b"delete-refs", b"side-band-64k", b"quiet", b"atomic", b"ofs-delta"),
     *(b"no-thin", b"object-format=sha1", AGENT),
 )
-_NOTHING = bytes(20)
+NOTHING = bytes(20)
 _COMMANDS_BYTES_MAX = 16 * 1024 * 1024
 _COMMAND = re.compile(rb"([0-9a-f]{40}) ([0-9a-f]{40}) ([^\0\n]+)\Z")
 
@@ -127,7 +127,7 @@ def receive(store: Store, file: BinaryIO, rules: Rules) -> Beside:
     results: dict[bytes, str] = {}
     unpack = b"ok"
     try:
-        if any(command.new != _NOTHING for command in push.commands):
+        if any(command.new != NOTHING for command in push.commands):
             incoming = yield partial(Incoming, file, push.at)
         results = yield from _received(store, incoming, push, rules)
     except Unpacked as error:
@@ -156,7 +156,7 @@ def _report(push: Push, said: bytes, unpack: bytes, results: dict[bytes, str]) -
     return b"".join([*band(2, said), *band(1, report), FLUSH])
 
 
-class _New(NamedTuple):
+class New(NamedTuple):
     """What a command's new id is: the store's commit, and the tag objects that lead to it."""
 
     commit: bytes
@@ -168,20 +168,20 @@ def _received(store: Store, incoming: Incoming | None, push: Push, rules: Rules)
     with store.held():
         work = Work(store.engine)
         try:
-            found: dict[bytes, _New] = {}
+            found: dict[bytes, New] = {}
             if incoming is not None:
                 incoming.history = History(store.engine, work.view, work.stored)
                 yield incoming.check_absent
-                ids = [command.new for command in push.commands if command.new != _NOTHING]
-                chains = yield partial(_peeled, incoming, work, ids)
+                ids = [command.new for command in push.commands if command.new != NOTHING]
+                chains = yield partial(peeled, incoming, work, ids)
                 tips = [commit for commit, _ in chains.values()]
-                order = yield partial(_order, incoming, work, tips)
+                order = yield partial(unknown, incoming, work, tips)
                 now_ns = store.engine.now()
                 yield from importing.translated(store, work, incoming, order, now_ns, _pass)
                 for oid, (commit, tags) in chains.items():
                     known = work.commit_of(commit)
                     if known is not None:
-                        found[oid] = _New(known, tags)
+                        found[oid] = New(known, tags)
             pairs = [
                 (found[c.new].commit, newest_of(store, c.name))
                 for c in push.commands
@@ -197,8 +197,8 @@ def _pass(count: int) -> None:
     """Nobody hears of progress."""
 
 
-def _peeled(
-    incoming: Incoming, work: Work, ids: list[bytes]
+def peeled(
+    incoming: Source, work: Work, ids: list[bytes]
 ) -> dict[bytes, tuple[bytes, tuple[bytes, ...]]]:
     """The commits behind ids, with the tag objects on the way; what is no commit is left out."""
     found = {}
@@ -221,7 +221,7 @@ def _peeled(
     return found
 
 
-def _order(incoming: Incoming, work: Work, tips: list[bytes]) -> list[bytes]:
+def unknown(incoming: Source, work: Work, tips: list[bytes]) -> list[bytes]:
     """The commits that tips lead to and that are not known, parents first."""
     found: list[bytes] = []
     open_: set[bytes] = set()
@@ -248,27 +248,27 @@ def _order(incoming: Incoming, work: Work, tips: list[bytes]) -> list[bytes]:
 
 
 def _changed(
-    store: Store, push: Push, found: dict[bytes, _New], rules: Rules, follows: Follows
+    store: Store, push: Push, found: dict[bytes, New], rules: Rules, follows: Follows
 ) -> dict[bytes, str]:
     """Change all refs that may be changed, in one step."""
-    results = {c.name: _refusal(store, c, found, rules, follows) for c in push.commands}
-    results |= _clashes(store, rules, [c.name for c in push.commands if _is_new(c, results)])
+    results = {c.name: refusal(store, c, found, rules, follows) for c in push.commands}
+    results |= clashes(store, rules, [c.name for c in push.commands if _is_new(c, results)])
     if b"atomic" in push.capabilities:
         for c in push.commands:
             branch = branch_of(store, c.name) if c.name.startswith(HEADS) else None
-            if not results[c.name] and branch is not None and c.new != _NOTHING:
+            if not results[c.name] and branch is not None and c.new != NOTHING:
                 allowed = None if rules.forced else follows
                 results[c.name] = obstacle(store, branch, found[c.new].commit, allowed)
         if any(results.values()):
             return {n: reason or "atomic transaction failed" for n, reason in results.items()}
     for command in push.commands:
         if not results[command.name]:
-            results[command.name] = _done(store, command, found.get(command.new), rules, follows)
+            results[command.name] = done(store, command, found.get(command.new), rules, follows)
     return results
 
 
-def _refusal(
-    store: Store, command: Command, found: dict[bytes, _New], rules: Rules, follows: Follows
+def refusal(
+    store: Store, command: Command, found: dict[bytes, New], rules: Rules, follows: Follows
 ) -> str:
     """Why a ref may not be changed; nothing if it may."""
     name = command.name
@@ -282,25 +282,25 @@ def _refusal(
     current = _current(store, name, rules)
     if current != command.old:
         return "fetch first"
-    if command.new == _NOTHING:
-        return "" if rules.forced and current != _NOTHING else "deletion prohibited"
+    if command.new == NOTHING:
+        return "" if rules.forced and current != NOTHING else "deletion prohibited"
     new = found.get(command.new)
     if new is None:
         return "missing necessary objects, or no commit"
     if name.startswith(TAGS):
-        return "" if current == _NOTHING or rules.forced else "already exists"
+        return "" if current == NOTHING or rules.forced else "already exists"
     if new.tags:
         return "a branch cannot be a tag"
-    if branch is None or current == _NOTHING or rules.forced:
+    if branch is None or current == NOTHING or rules.forced:
         return ""
     return "" if (new.commit, newest_of(store, name)) in follows else "non-fast-forward"
 
 
 def _is_new(command: Command, results: dict[bytes, str]) -> bool:
-    return _NOTHING == command.old != command.new and not results[command.name]
+    return NOTHING == command.old != command.new and not results[command.name]
 
 
-def _clashes(store: Store, rules: Rules, names: list[bytes]) -> dict[bytes, str]:
+def clashes(store: Store, rules: Rules, names: list[bytes]) -> dict[bytes, str]:
     """Which new refs cannot be beside others, and why: to git a ref is a file, and what is above it
     in its name are directories."""
     found: dict[bytes, str] = {}
@@ -333,10 +333,10 @@ def _current(store: Store, name: bytes, rules: Rules) -> bytes:
         record = rows.commit(tip.commit)
         if tip.name == name and record is not None:
             return object_id(TAG, tip.tags[0]) if tip.tags else record.id
-    return _NOTHING
+    return NOTHING
 
 
-def _done(store: Store, command: Command, new: _New | None, rules: Rules, follows: Follows) -> str:
+def done(store: Store, command: Command, new: New | None, rules: Rules, follows: Follows) -> str:
     """Change a ref; why not, if not."""
     name = command.name
     if name.startswith(TAGS):

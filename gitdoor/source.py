@@ -42,6 +42,20 @@ def environment() -> dict[str, str]:
     return {**kept, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1"}
 
 
+def new_repository(path: Path) -> None:
+    """Make an empty bare repository. Raises InvalidArgument where there is no git."""
+    try:
+        subprocess.run(
+            ["git", "init", "-q", "--bare", "--template=", str(path)],
+            capture_output=True,
+            check=True,
+            env=environment(),
+        )
+    except FileNotFoundError:
+        text = "git is not installed on the gateway: apt-get install git"
+        raise InvalidArgument(text) from None
+
+
 class Repository:
     """A repository on disk, by way of stock git."""
 

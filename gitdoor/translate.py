@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from gitdoor.entries import key_of
 from gitdoor.making import WEIGHT_MAX, Directory, Item, Making, Plan, form
+from gitdoor.mapping import Live
 from gitdoor.names import left_out
 from gitdoor.objects import (
     DIRECTORY,
@@ -48,13 +50,28 @@ _TREE_ITEMS_MAX = 200_000
 _FILE_MODES = frozenset((FILE, EXECUTABLE, 0o100664))
 
 
+class FromFiles(NamedTuple):
+    """A commit that git made from the files of a tree: it is brought in as changes to that tree,
+    not to its parent, so that what git cannot say of the files is as it is there."""
+
+    commit: bytes
+    live: Live
+
+
 class Translator:
     """See the module. `file_time_ns`: the mtime of files that change; None: the commit's time."""
 
     def __init__(
-        self, engine: Engine, work: Work, source: Source, now_ns: int, file_time_ns: int | None
+        self,
+        engine: Engine,
+        work: Work,
+        source: Source,
+        now_ns: int,
+        file_time_ns: int | None,
+        from_files: FromFiles | None = None,
     ) -> None:
         self._engine, self._work, self._source = engine, work, source
+        self._from_files = from_files
         self._now_ns, self._file_time_ns = now_ns, file_time_ns
         self._scratch = Scratch(engine, work.view, work.writer, work.numbers)
         self._plan: Plan | None = None
@@ -91,16 +108,26 @@ class Translator:
             raise errors.InvalidArgument(f"{git_id.hex()} is no commit")
         try:
             parsed = parse_commit(raw)
-            base = self._base(parsed)
+            base = self._base(git_id, parsed)
             was, ino = (EMPTY_TREE, 1) if base is None else (base.tree, base.root_ino)
             top = Directory(b"", ino, parsed.tree, was)
             links, count = self._read_trees(top, base)
         except BadObject as error:
             raise errors.InvalidArgument(f"commit {git_id.hex()}: {error}") from None
-        usage = Usage(0, 1) if base is None else self._work.usage(base)
+        usage = Usage(0, 1)
+        if base is not None:
+            live = None if base.id or self._from_files is None else self._from_files.live
+            usage = self._work.usage(base) if live is None else live.usage
         return Plan(git_id, raw, parsed, top, base, usage, links, count)
 
-    def _base(self, parsed: Parsed) -> GitCommit | None:
+    def _base(self, git_id: bytes, parsed: Parsed) -> GitCommit | None:
+        known = self._parent(parsed)
+        if self._from_files is not None and self._from_files.commit == git_id:
+            return self._from_files.live.record
+        return known
+
+    def _parent(self, parsed: Parsed) -> GitCommit | None:
+        """The first parent whose tree is there."""
         for parent in parsed.parents:
             oid = self._work.commit_of(parent)
             if oid is None:
@@ -206,9 +233,19 @@ class Translator:
         self._add(plan, record, Commit(root, tree.root, tree.usage(), (), *plan.parsed[2:]))
         oid = self._work.commit_of(plan.git_id)
         assert oid is not None
+        made = making.made
+        if base is not None and not base.id:
+            made = self._added(plan.parsed, entries)
         rows = self._work.rows
-        rows += [object_row(e.id, e.kind, oid, e.ino) for e in making.made if e.kind]
+        rows += [object_row(e.id, e.kind, oid, e.ino) for e in made if e.kind]
         rows.append(object_row(plan.git_id, COMMIT, oid, 0))
+
+    def _added(self, parsed: Parsed, entries: bytes) -> list[GitEntry]:
+        """What a map of entries has that the parent's has not."""
+        parent, nodes = self._parent(parsed), self._scratch.nodes
+        before = EMPTY_ROOT if parent is None else parent.entries
+        found = [now for _, _, now in prolly.diff(nodes, before, entries) if now is not None]
+        return [GitEntry.decode(value) for value in found]
 
     def _contents(self, making: Making) -> None:
         """Fetch the blobs that are wanted and put them in place."""

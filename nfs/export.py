@@ -35,7 +35,7 @@ class Rule(NamedTuple):
     sync: replies to calls that change metadata wait until the change is durable; COMMIT and stable
     WRITEs do in any case. secure: only calls from ports below 1024. snapshots, git: the virtual
     directories `.snapshots` and `.git`. snapshot_admin: mkdir and rmdir in `.snapshots` take and
-    delete snapshots.
+    delete snapshots. git_write: git may write to `.git`.
     """
 
     read_only: bool = False
@@ -47,6 +47,7 @@ class Rule(NamedTuple):
     snapshots: Shown = Shown.HIDDEN
     git: Shown = Shown.HIDDEN
     snapshot_admin: bool = False
+    git_write: bool = False
 
     @property
     def anonymous(self) -> Caller:

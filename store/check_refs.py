@@ -14,7 +14,7 @@ from store import keys, records
 from store.errors import InvalidRef, StorageFailure
 from store.objects import ObjectReader
 from store.records import NO_ID, SnapshotRecord
-from store.refs import check_name, tag_ref
+from store.refs import HEADS, check_name, tag_ref
 from store.types import Problem
 
 if TYPE_CHECKING:
@@ -56,13 +56,19 @@ def _heads(store: ReadStore) -> Iterator[Problem]:
     history, layers = store.history, store.engine.layers
     owners: Counter[int] = Counter()
     tops: Counter[int] = Counter()
-    for name, head in history.heads():
-        where = f"branch {name}"
-        owners[head.branch] += 1
+    for branch, head in history.annexes().items():  # S7
+        if branch not in history.branches:
+            yield Problem(f"annex {branch}", "its branch is missing")
+        if head.branch in history.branches or head.snapshot:
+            yield Problem(f"annex {branch}", "is a branch, or has a history")
+    for ref, head in history.live():
+        where = ref.replace("heads/", "branch ", 1)
         tops[head.layer] += 1
         layer = layers.get(head.layer)
-        if head.branch not in history.branches:  # S1
-            yield Problem(where, f"branch record {head.branch} is missing")
+        if ref.startswith(HEADS):
+            owners[head.branch] += 1
+            if head.branch not in history.branches:  # S1
+                yield Problem(where, f"branch record {head.branch} is missing")
         if layer is None:
             yield Problem(where, f"layer {head.layer} is missing")
         elif layer.frozen or layer.sealed:
@@ -162,7 +168,7 @@ def _layers(store: ReadStore) -> Iterator[Problem]:
     for layer in engine.layers.values():
         if layer.parent is not None:
             users[layer.parent.id] += 1
-    users.update(head.layer for _, head in history.heads())
+    users.update(head.layer for _, head in history.live())
     users.update(record.layer for record in history.snapshots.values())
     for layer in engine.layers.values():
         where = f"layer {layer.id}"

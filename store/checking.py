@@ -101,11 +101,16 @@ class _Check:
         """Branches, each followed by its snapshots, newest first: neighbours are alike."""
         history, layers = self._store.history, self._engine.layers
         heads = [(head.branch, name, head) for name, head in history.heads()]
+        annexes = history.annexes()
         snapshots = sorted(history.snapshots.items(), reverse=True)
         for branch, name, head in heads:
             if head.layer in layers and branch in history.trees:
                 usage = history.trees[branch].usage()
                 yield _Point(name, layers[head.layer], head.root_ino, usage)
+            annex = annexes.get(branch)
+            if annex is not None and annex.layer in layers and annex.branch in history.trees:
+                usage = history.trees[annex.branch].usage()
+                yield _Point(f"{name}'s annex", layers[annex.layer], annex.root_ino, usage)
             for _, record in snapshots:
                 if record.branch == branch and record.layer in layers:
                     layer = layers[record.layer]

@@ -8,7 +8,6 @@ one on its target, after what it discards became a snapshot.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from store import access, carrying, keys
 from store import database as db
@@ -19,11 +18,13 @@ from store.gitrows import BRANCH_NAME, SNAPSHOT_NAME, GitRows, forget_ref
 from store.layer import Chain, Layer
 from store.points import Point, Points
 from store.records import NO_ID, BranchRecord, Commit, Head, SnapshotRecord
-from store.refs import check_name, head_ref, tag_ref
+from store.refs import annex_ref, check_name, head_ref, tag_ref, time_name
 from store.tree import Tree
 from store.types import ROOT, BranchInfo, Inode, Quota, SnapshotInfo, Usage, Who
 
 ROOT_INO = 1
+# What an annex may hold. It counts for no branch, and clients fill it.
+ANNEX_QUOTA = Quota(bytes_max=4 << 30, inodes_max=1_000_000)
 
 
 class History(Points):
@@ -32,14 +33,15 @@ class History(Points):
     def __init__(self, engine: Engine, empty_root: bytes) -> None:
         super().__init__(engine)
         self._empty_root = empty_root
-        for _, head in self.heads():
+        for _, head in self.live():
             self._open_tree(head)
 
     def _open_tree(self, head: Head) -> Tree:
         layer = self._engine.layers[head.layer]
         chain = Chain(self._engine, layer, NO_ID)
         tree = Tree(self._engine, chain, head.root_ino, layer.usage, read_only=False)
-        tree.quota = self.branches[head.branch].quota
+        record = self.branches.get(head.branch)
+        tree.quota = ANNEX_QUOTA if record is None else record.quota
         self.trees[head.branch] = tree
         self._engine.live[layer.id] = tree
         try:
@@ -54,12 +56,16 @@ class History(Points):
         """An empty branch. Raises InvalidRef, RefExists, InvalidArgument."""
         self._check_free(name)
         access.check_ids(uid, gid)
+        return self._add_branch(name, self._new_layer(uid, gid), 0, ROOT_INO)
+
+    def _new_layer(self, uid: int, gid: int) -> Layer:
+        """A live layer with nothing in it but a root."""
         layer = self._engine.new_layer(None, self._empty_root, Usage(0, 1))
         now = self._engine.now()
         mode = 0o40755
         root = Inode(ROOT_INO, mode, 2, uid, gid, 0, 0, 0, 0, now, now, now, now, 0, 0, 0)
         layer.mem.put_inode(root)
-        return self._add_branch(name, layer, 0, ROOT_INO)
+        return layer
 
     def _check_free(self, name: str) -> None:
         if self.refs.get(head_ref(check_name(name))) is not None:
@@ -72,6 +78,17 @@ class History(Points):
         self._put_branch(number, BranchRecord(self._engine.now(), Quota()))
         self._open_tree(head)
         return self.branch_info(name)
+
+    def annex(self, branch: int) -> Tree:
+        """The annex of a branch, by the branch's id: a writable tree beside it, without history,
+        made when it is first asked for."""
+        head = self.annexes().get(branch)
+        if head is None:
+            number = self._engine.next_id()
+            head = Head(number, self._new_layer(0, 0).id, 0, ROOT_INO)
+            self.refs.test_and_set(annex_ref(branch), None, head.encode())
+            self._open_tree(head)
+        return self.trees[head.branch]
 
     def _put_branch(self, number: int, record: BranchRecord | None) -> None:
         key = keys.pack_u64(number)
@@ -98,11 +115,18 @@ class History(Points):
         head = self.head(name)  # the snapshots' going may have moved it
         self.refs.test_and_set(head_ref(name), head.encode(), None)
         self._put_branch(head.branch, None)
+        self._close_tree(head)
+        annex = self.annexes().get(head.branch)
+        if annex is not None:
+            self.refs.test_and_set(annex_ref(head.branch), annex.encode(), None)
+            self._close_tree(annex)
+        self._drop_nameless()
+
+    def _close_tree(self, head: Head) -> None:
         tree = self.trees.pop(head.branch)
         tree.read_only = True
         tree.rebase(Chain(self._engine, None, self._empty_root), tree.root, Usage(0, 0))
         self._engine.release_layer(self._engine.layers[head.layer])
-        self._drop_nameless()
 
     def set_quota(self, name: str, quota: Quota) -> None:
         """Set a branch's limits; what is over them already stays. Raises InvalidArgument."""
@@ -126,7 +150,7 @@ class History(Points):
                 raise NotDirectory(f"{source} is not a directory")
             root_ino = inode.ino
         if point.layer is not None and not point.layer.frozen:
-            point = self.frozen_point(source.partition("/")[0])
+            point = self.frozen_point(head_ref(source.partition("/")[0]))
         layer = self._engine.new_layer(point.layer, point.base, point.usage)
         return self._add_branch(name, layer, self._lineage(point), root_ino)
 
@@ -162,13 +186,16 @@ class History(Points):
 
     # --- snapshots ----------------------------------------------------------------------------
 
-    def _freeze(self, branch: str) -> Layer:
-        """Freeze a branch's live layer and go on with an empty one on it; says the frozen one."""
-        head = self.head(branch)
+    def _freeze(self, ref: str) -> Layer:
+        """Freeze the live layer behind a ref and go on with an empty one on it; says the frozen
+        one."""
+        value = self.refs.get(ref)
+        assert value is not None
+        head = Head.decode(value)
         tree, engine = self.trees[head.branch], self._engine
         frozen = engine.layers[head.layer]
         layer = self._retire(frozen, tree)
-        self._move_head(branch, head._replace(layer=layer.id))
+        self.refs.test_and_set(ref, value, head._replace(layer=layer.id).encode())
         tree.advance(Chain(engine, layer, NO_ID))
         engine.live[layer.id] = tree
         engine.release_layer(frozen)
@@ -176,18 +203,16 @@ class History(Points):
 
     def freeze_large(self, rows_max: int) -> None:
         """Freeze live layers that grew beyond a number of rows, so that they are sealed."""
-        for branch, head in list(self.heads()):
+        for ref, head in list(self.live()):
             if self._engine.layers[head.layer].rows > rows_max:
-                self._freeze(branch)
+                self._freeze(ref)
 
-    def frozen_point(self, branch: str) -> Point:
-        """A branch's state of now, which stays as it is while the branch goes on."""
-        head = self.head(branch)
+    def frozen_point(self, ref: str) -> Point:
+        """The state of now of a branch or annex, which stays as it is while that goes on."""
+        head = dict(self.live())[ref]
         layer = self._engine.layers[head.layer]
-        if layer.pristine and layer.parent is not None:
-            layer = layer.parent
-        else:
-            layer = self._freeze(branch)
+        below = layer.parent if layer.pristine else None
+        layer = below or self._freeze(ref)
         return Point(layer, NO_ID, head.root_ino, head.snapshot, NO_ID, layer.usage)
 
     def _retire(self, layer: Layer, tree: Tree) -> Layer:
@@ -233,7 +258,7 @@ class History(Points):
         committer = Who("fsgw", now)
         taken = []
         for branch in branches:
-            frozen = self._freeze(branch)
+            frozen = self._freeze(head_ref(branch))
             taken.append(self._record(branch, frozen, name, message, who, committer))
         return [self.snapshot_info(number) for number in taken]
 
@@ -293,10 +318,10 @@ class History(Points):
             return self.trees[head.branch].usage() == Usage(0, 1)
         below = self._engine.layers[self.snapshots[head.snapshot].layer]
         while layer is not None and layer is not below:
-            if not layer.pristine:
+            if not (layer.pristine or layer.sealed):
                 return False
-            if layer.parent is None:
-                return below.sealed and layer.base == below.root
+            if layer.sealed or layer.parent is None:
+                return below.sealed and below.root in (layer.root, layer.base)
             layer = layer.parent
         return layer is not None
 
@@ -324,6 +349,10 @@ class History(Points):
         )
         carrying.carry(self._engine, tree, carriage, usage)
         self._move_head(branch, head._replace(snapshot=number))
+
+    def adopt(self, branch: str, number: int) -> None:
+        """Make a snapshot the newest of its branch, whose tree stays as it is."""
+        self._move_head(branch, self.head(branch)._replace(snapshot=number))
 
     def advance(self, branch: str, number: int) -> None:
         """Make a branch what one of its snapshots is, as its newest, under its users."""
@@ -395,7 +424,7 @@ class History(Points):
         now, tree = engine.now(), self.trees[head.branch]
         frozen = engine.layers[head.layer]
         if point.layer is not None and not point.layer.frozen and point.layer is not frozen:
-            point = self.frozen_point(target)
+            point = self.frozen_point(head_ref(target.partition("/")[0]))
         self._mark_frozen(frozen, tree)
         name = self._free_name("rollback-" + time_name(now), [branch])
         who = Who("fsgw", now)
@@ -415,10 +444,3 @@ class History(Points):
         for number, record in list(self.snapshots.items()):
             if record.layer == layer:
                 self._put_snapshot(number, record._replace(commit=commit))
-
-
-def time_name(time_ns: int) -> str:
-    """The name of a snapshot taken at a time: UTC to the microsecond."""
-    seconds, rest = divmod(time_ns, 1_000_000_000)
-    moment = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H.%M.%S")
-    return f"{moment}.{rest // 1000:06d}Z"

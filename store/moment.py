@@ -103,7 +103,7 @@ class _PastPoints(Points):
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
-        for _, head in self.heads():
+        for _, head in self.live():
             layer = engine.layers[head.layer]
             chain = Chain(engine, layer, NO_ID)
             tree = Tree(engine, chain, head.root_ino, layer.usage, read_only=True)

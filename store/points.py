@@ -14,7 +14,7 @@ from store.engine import Engine
 from store.errors import AmbiguousId, Busy, Damaged, UnknownRef
 from store.layer import Chain, Layer
 from store.records import NO_ID, BranchRecord, Commit, Head, LayerRecord, SnapshotRecord
-from store.refs import Refs, head_ref, tag_ref
+from store.refs import ANNEXES, HEADS, Refs, head_ref, tag_ref
 from store.tree import Tree
 from store.types import BranchInfo, SnapshotInfo, Usage
 
@@ -49,8 +49,7 @@ class Points:
             for key, value in reader.all(db.SNAPSHOTS)
         }
         self.trees: dict[int, Tree] = {}
-        heads = [Head.decode(value) for _, value in self.refs.list("heads/")]
-        load_layers(engine, heads, self.snapshots)
+        load_layers(engine, [head for _, head in self.live()], self.snapshots)
 
     # --- names --------------------------------------------------------------------------------
 
@@ -150,8 +149,19 @@ class Points:
 
     def heads(self) -> Iterator[tuple[str, Head]]:
         """All branches' names and heads, by name."""
-        for name, value in self.refs.list("heads/"):
+        for name, value in self.refs.list(HEADS):
             yield name.partition("/")[2], Head.decode(value)
+
+    def annexes(self) -> dict[int, Head]:
+        """The heads of the annexes that there are, by the ids of their branches."""
+        found = self.refs.list(ANNEXES)
+        return {int(ref.partition("/")[2], 16): Head.decode(value) for ref, value in found}
+
+    def live(self) -> Iterator[tuple[str, Head]]:
+        """All that has a live layer, branches and annexes, by the names of their refs."""
+        for prefix in (HEADS, ANNEXES):
+            for ref, value in self.refs.list(prefix):
+                yield ref, Head.decode(value)
 
     def branch_info(self, name: str) -> BranchInfo:
         """A branch as lists show it. Raises UnknownRef."""

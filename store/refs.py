@@ -1,19 +1,22 @@
 """Refs: names that point somewhere, changed only by compare-and-set.
 
 `heads/NAME` is a branch, its value a records.Head; `tags/ID/NAME` is a snapshot of the branch
-with that id (16 hex digits), its value the snapshot's id (u64).
+with that id (16 hex digits), its value the snapshot's id (u64). `annexes/ID` is the annex of the
+branch with that id, its value a records.Head without a snapshot.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from store import database as db
 from store.engine import Engine
 from store.errors import InvalidRef, RefConflict
 
 NAME_LENGTH_MAX = 128
+HEADS, ANNEXES = "heads/", "annexes/"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 
@@ -30,12 +33,24 @@ def check_name(name: str) -> str:
 
 def head_ref(branch: str) -> str:
     """The ref of a branch."""
-    return f"heads/{branch}"
+    return HEADS + branch
+
+
+def annex_ref(branch: int) -> str:
+    """The ref of a branch's annex."""
+    return f"{ANNEXES}{branch:016x}"
 
 
 def tag_ref(branch: int, snapshot: str) -> str:
     """The ref of a branch's snapshot."""
     return f"tags/{branch:016x}/{snapshot}"
+
+
+def time_name(time_ns: int) -> str:
+    """The name of a snapshot taken at a time: UTC to the microsecond."""
+    seconds, rest = divmod(time_ns, 1_000_000_000)
+    moment = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H.%M.%S")
+    return f"{moment}.{rest // 1000:06d}Z"
 
 
 class Refs:
@@ -44,7 +59,8 @@ class Refs:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._values = {key.decode(): value for key, value in engine.reader.all(db.REFS)}
-        # Moves with every change: what was found out by way of refs may not hold any more.
+        # Moves with every change, but of annexes, which are nobody's history: what was found out
+        # by way of refs may not hold any more.
         self.version = 0
         # When a name last came or went since the store was opened; 0: none did.
         self.changed_ns = 0
@@ -66,9 +82,10 @@ class Refs:
         """
         if self._values.get(name) != expected:
             raise RefConflict(f"{name} was changed by someone else")
-        self.version += 1
-        if expected is None or value is None:
-            self.changed_ns = max(self._engine.last_ns, self.changed_ns + 1)
+        if not name.startswith(ANNEXES):
+            self.version += 1
+            if expected is None or value is None:
+                self.changed_ns = max(self._engine.last_ns, self.changed_ns + 1)
         if value is None:
             self._values.pop(name, None)
         else:

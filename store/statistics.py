@@ -143,6 +143,10 @@ def stats(store: ReadStore, progress: Progress | None = None) -> Stats:
         users.append((engine.layers[record.layer], NO_ID))
     for who, (layer, base) in enumerate(users):
         owners.add(who, layer, base)
+    annexes = history.annexes()
+    for who, info in enumerate(branches):
+        if info.id in annexes:  # it goes with the branch
+            owners.add(who, engine.layers[annexes[info.id].layer], NO_ID)
     reached = {oid for oid, _ in history.commits()}
     owners.owner.update(dict.fromkeys(reached, _SHARED))
     for root in needed(engine, engine.reader, reached, shown_commits(history)).maps:

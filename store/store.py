@@ -17,7 +17,7 @@ from typing import Protocol
 
 from store import codec, directory, node, objectid
 from store.engine import Engine, Options
-from store.errors import Busy, StorageFailure
+from store.errors import Busy, StorageFailure, UnknownRef
 from store.flush import FlushJob
 from store.gc import Plan, Result, checkpointed, steps
 from store.history import History
@@ -27,6 +27,7 @@ from store.objects import ObjectWriter
 from store.pack import Location
 from store.points import Point
 from store.readstore import EMPTY_ROOT, ReadStore
+from store.refs import head_ref
 from store.seal import SealJob, in_database, next_to_seal
 from store.statistics import Stats
 from store.tree import Tree
@@ -281,10 +282,17 @@ class Store(ReadStore):
         """A branch's writable tree, the same one every time. Raises UnknownRef."""
         return self._history.trees[self._history.head(branch).branch]
 
+    def annex(self, branch: int) -> Tree:
+        """A writable tree beside a branch, given by its id: for what belongs to the branch but not
+        into its history. It goes with the branch. Raises UnknownRef."""
+        if branch not in self._history.branches:
+            raise UnknownRef(f"no branch has the id {branch}")
+        return self._history.annex(branch)
+
     def _lasting(self, point: Point, ref: str) -> Point:
         if point.layer is None or point.layer.frozen:
             return point
-        return self._history.frozen_point(ref.partition("/")[0])
+        return self._history.frozen_point(head_ref(ref.partition("/")[0]))
 
     # --- care ---------------------------------------------------------------------------------
 

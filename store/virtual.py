@@ -13,11 +13,16 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, Protocol
 
 from store import access
-from store.errors import InvalidArgument, IsDirectory, ReadOnly
+from store.errors import InvalidArgument, IsDirectory, NoAttribute, ReadOnly
 from store.types import Caller, Data, DirEntry, Inode, Listing, StatFs
+from store.watch import Watcher
 
 # Inodes of the store have numbers below this.
 NUMBERS_FROM = 2**53 - 1
+
+
+def _do_nothing() -> None:
+    """What ends nothing."""
 
 
 class NotYet(Exception):
@@ -93,6 +98,16 @@ class VirtualTree(ABC):
     def watch(self, changed: Callable[[], None]) -> None:  # noqa: B027 - most have none
         """Have `changed` called whenever directories that are lasting list other names."""
 
+    def watch_inodes(self, watcher: Watcher) -> Callable[[], None]:
+        """Have a watcher hear of inodes that are not lasting; what ends that."""
+        return _do_nothing
+
+    def hold(self, ino: int) -> None:  # noqa: B027 - most have none that go
+        """As `Tree.hold`."""
+
+    def release(self, ino: int) -> None:  # noqa: B027
+        """As `Tree.release`."""
+
     def directories(self) -> Iterable[int]:
         """The directories that are lasting."""
         return ()
@@ -100,6 +115,23 @@ class VirtualTree(ABC):
     def replaced(self, ino: int) -> bool:
         """Whether a file can still be read, but another one has its name by now."""
         return False
+
+    def seek_data(self, ino: int, offset: int) -> int | None:
+        """As `Tree.seek_data`: all is data."""
+        return offset if 0 <= offset < self.getattr(ino).size else None
+
+    def seek_hole(self, ino: int, offset: int) -> int | None:
+        """As `Tree.seek_hole`: the end is where the first hole is."""
+        size = self.getattr(ino).size
+        return size if 0 <= offset < size else None
+
+    def getxattr(self, who: Caller, ino: int, name: bytes) -> bytes:
+        """As `Tree.getxattr`."""
+        raise NoAttribute("a virtual directory has none")
+
+    def listxattr(self, who: Caller, ino: int) -> list[bytes]:
+        """As `Tree.listxattr`."""
+        return []
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise ReadOnly("this directory is made on demand, and not to be written to")
@@ -131,5 +163,7 @@ class VirtualTree(ABC):
     unlink: Callable[..., Any] = _refuse
     rmdir: Callable[..., Any] = _refuse
     write: Callable[..., Any] = _refuse
+    setxattr: Callable[..., Any] = _refuse
+    removexattr: Callable[..., Any] = _refuse
     readlink: Callable[..., Any] = _no_link
     read: Callable[..., Any] = _no_data

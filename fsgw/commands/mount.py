@@ -34,7 +34,8 @@ _END_S = 10.0
     multiple=True,
     metavar="OPTION[,OPTION...]",
     help="ro, allow_other, sync, attr_timeout=S, entry_timeout=S, writeback_cache, nonempty, "
-    "snapshots=hidden|listed|off, snapshot_admin, and those of mount(8).",
+    "snapshots=hidden|listed|off, snapshot_admin, git=hidden|listed|off, git_write, and those of "
+    "mount(8).",
 )
 @click.option("--fork", metavar="NAME", help="Mount not SOURCE but a new branch made from it.")
 @click.option("--background", is_flag=True, help="Start a gateway that goes on by itself.")

@@ -12,7 +12,7 @@ import contextlib
 import enum
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -72,9 +72,11 @@ class OurSide:
         self._path.mkdir()
 
     @contextlib.contextmanager
-    def mounted(self, caches: Caches = Caches.ON, *, threads: int = 1) -> Iterator[Mount]:
-        """See `Side`; as users get it, for any load."""
-        options = _NO_CACHES.split(",") if caches is Caches.OFF else []
+    def mounted(
+        self, caches: Caches = Caches.ON, *, threads: int = 1, more: Sequence[str] = ()
+    ) -> Iterator[Mount]:
+        """See `Side`; as users get it, for any load. `more`: further options."""
+        options = [*more, *(_NO_CACHES.split(",") if caches is Caches.OFF else ())]
         directory = str(self._path)
         with self.gateway.requests() as call:
             call("mounts.create", source=BRANCH, directory=directory, options=options)

@@ -7,6 +7,7 @@ once for each snapshot and so is not measured here.
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -23,11 +24,12 @@ _FILES_FULL, _FILES_QUICK = 10_000, 1_000
 _SNAPSHOTS_FULL, _SNAPSHOTS_QUICK = 1_000, 50
 _ROUNDS = 15
 _SETTLE_EVERY = 20
+_CHANGED = "d0/s0/f0.txt"
 _COMMANDS = {
     "git status": ["status"],
     "git log": ["log"],
     "git log -p, the last 100": ["log", "-p", "-n", "100"],
-    "git blame": ["blame", "d0/s0/f0.txt"],
+    "git blame": ["blame", _CHANGED],
 }
 
 
@@ -63,7 +65,7 @@ def working_directory(bench: Bench) -> Iterator[Row]:
     ours = OurSide(bench)
     with ours.gateway.stopped() as store:
         fill(store, files, snapshots)
-    with ours.mounted() as mount:
+    with ours.mounted(more=["git_write"]) as mount:
         peer = bench.path("clone")
         _git(mount.path.parent, "clone", "--quiet", str(mount.path), str(peer))
         _git(peer, "gc", "--quiet")
@@ -78,6 +80,26 @@ def working_directory(bench: Bench) -> Iterator[Row]:
                 peer=("git on ext4", pair.peer * 1000),
                 target=Target("<=", 2, of_ratio=True) if len(words) == 1 else None,
             )
+        pair = bench.alternate("git commit", _ROUNDS, _commits(mount.path), _commits(peer))
+        yield make_row(
+            f"git commit of one changed file: {files:,} files",
+            pair.ours * 1000,
+            "ms",
+            peer=("git on ext4", pair.peer * 1000),
+        )
+
+
+def _commits(place: Path) -> Callable[[], float]:
+    """A commit each time; durable in both places, as git asks for that."""
+    numbers = itertools.count()
+    words = ["-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "-q", "-a", "-m", "x"]
+    path = place / _CHANGED
+
+    def run() -> float:
+        path.write_text(f"commit {next(numbers)}\n")
+        return _timed(place, words)()
+
+    return run
 
 
 def _timed(place: Path, words: list[str]) -> Callable[[], float]:

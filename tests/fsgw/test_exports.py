@@ -140,6 +140,7 @@ secure = true
 snapshots = "listed"
 git = "off"
 snapshot_admin = true
+git_write = true
 """
 
 
@@ -147,7 +148,7 @@ def test_every_key_is_taken() -> None:
     (entry,) = parse(FULL, "test")
     assert set(tomllib.loads(FULL)["export"][0]) == set(Export.__dataclass_fields__)
     assert entry.clients == ("10.0.0.0/8", "10.9.8.7/32", "192.0.2.0/24")
-    rule = Rule(True, Squash.ALL, 1000, 100, False, True, Shown.LISTED, Shown.OFF, True)
+    rule = Rule(True, Squash.ALL, 1000, 100, False, True, Shown.LISTED, Shown.OFF, True, True)
     assert entry.rule == rule
     assert Exports(exports=[entry]).rule("vm-1", "192.0.2.200") == rule
 

@@ -1,4 +1,5 @@
-"""The POSIX suite on real mounts, with what the kernel keeps, with nothing kept, and writing back.
+"""The POSIX suite on real mounts, with what the kernel keeps, with nothing kept, writing back, and
+in a directory of git's own.
 
 Needs root, for its callers are users of all kinds. A setting has its own driver name where it has
 differences of its own.
@@ -27,16 +28,18 @@ COMMON = "allow_other,suid,dev"
 
 
 class Setting(NamedTuple):
-    """How a branch is mounted; `driver` is the name that differences stand under."""
+    """How a branch is mounted, and where in it; differences stand under the name `driver`."""
 
     driver: str
     options: str
+    place: str = "."
 
 
 SETTINGS = {
     "default": Setting("fuse", COMMON),
     "nothing-kept": Setting("fuse", f"{COMMON},attr_timeout=0,entry_timeout=0"),
     "writeback": Setting("fuse-writeback", f"{COMMON},writeback_cache"),
+    "in .git": Setting("fuse", f"{COMMON},git_write", ".git/work"),
 }
 
 
@@ -54,7 +57,9 @@ def mounted(request: pytest.FixtureRequest) -> Iterator[tuple[str, OsFs]]:
         mounts = Mounts(gateway, room)
         with watched(gateway.pid):
             try:
-                yield setting.driver, OsFs(os.fsencode(mounts.mount("main", setting.options)))
+                place = mounts.mount("main", setting.options) / setting.place
+                place.mkdir(exist_ok=True)
+                yield setting.driver, OsFs(os.fsencode(place))
             finally:
                 mounts.close()
                 gateway.close()

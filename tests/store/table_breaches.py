@@ -20,6 +20,7 @@ from store.gitrows import (
 from store.objects import ObjectWriter
 from store.prolly import build
 from store.records import NO_ID, Commit, Head
+from store.refs import annex_ref
 from store.types import Quota, Usage, Who
 from tests.store.breaches import Break, World
 
@@ -34,6 +35,12 @@ def _head(world: World, **changes: int) -> None:
 def _second_head(world: World) -> None:
     refs = world.store.history.refs
     refs.test_and_set("heads/twin", None, refs.get("heads/main"))
+
+
+def _annex(world: World, branch: int) -> None:
+    """The branch itself as an annex."""
+    refs = world.store.history.refs
+    refs.test_and_set(annex_ref(branch), None, refs.get("heads/main"))
 
 
 def _snapshot(world: World, **changes: object) -> None:
@@ -179,6 +186,8 @@ TABLE_BREAKS: list[Break] = [
     ("S5", "tells another story", lambda w: _commit(w, usage=Usage(1, 1))),
     ("S5", "tells another story", lambda w: _commit(w, committer=Who("someone", 1))),
     ("S6", "has not reached", lambda w: setattr(w.store.engine, "_next_id", 2)),
+    ("S7", "its branch is missing", lambda w: _annex(w, 77)),
+    ("S7", "is a branch, or has", lambda w: _annex(w, w.store.history.head("main").branch)),
     ("C1", "is missing", lambda w: _commit(w, parents=(bytes(31) + b"1",))),
     ("C1", "below snapshot kept", lambda w: _snapshot(w, parent_commit=w.store.empty_root)),
     ("F13", "the root is no directory", lambda w: _head(w, root_ino=w.ino["small"])),

@@ -64,3 +64,57 @@ def test_a_guest_that_is_not_root(
     vm.mount(gateway.port, f"/{work}/sub", "/mnt/srv")
     assert vm.run(f"{git(1002, '/srv')} status --porcelain") == " M file"
     assert "detected dubious ownership" in vm.fails(f"{git(1001, '/srv')} status")
+
+
+WRITABLE = """
+[[export]]
+branches = ["*"]
+clients = ["127.0.0.0/8"]
+squash = "none"
+git_write = true
+"""
+WHO = "-c user.name=Guest -c user.email=guest@example.org"
+
+
+def test_a_guest_commits_and_forks(
+    vm: Vm, gateway: Gateway, tools: str, own_gateway: Gateway
+) -> None:
+    """What git does in the guest is there for the host at once, and the other way round."""
+    own_gateway.write_exports(WRITABLE)
+    own_gateway.fsgw("branch", "create", "work")
+    own_gateway.start()
+    vm.mount(gateway.port, f"/{tools}", "/mnt")
+    vm.mount(own_gateway.port, "/work", "/mnt/mnt")
+    git = f"chroot /mnt git -c safe.directory=* {WHO} -C /mnt"
+    vm.run("cd /mnt/mnt && mkdir dir && echo one >dir/file && echo build >dir/out && sync")
+    vm.run(f"{git} add dir/file && {git} commit -q -m 'from the guest'")
+    assert vm.run(f"{git} status --porcelain") == "?? dir/out"
+    told = own_gateway.fsgw("log", "work")
+    assert "from the guest" in told
+    assert "Guest <guest@example.org>" in told
+    assert own_gateway.cat("work/dir/out") == b"build\n"
+    vm.run(f"{git} checkout -q -b trial && echo two >>/mnt/mnt/dir/file")
+    vm.run(f"{git} commit -q -a -m 'on a fork'")
+    assert own_gateway.cat("trial/dir/file") == b"one\ntwo\n"
+    vm.run(f"{git} checkout -q work")
+    assert vm.run("cat /mnt/mnt/dir/file") == "one"
+    vm.run(f"echo other >/mnt/mnt/other && {git} add other && {git} commit -q -m here")
+    vm.run(f"{git} merge -q -m both trial && {git} tag -a -m told v1")
+    assert vm.run(f"{git} log --format=%s --first-parent") == "both\nhere\nfrom the guest"
+    assert "v1" in own_gateway.fsgw("snapshot", "list", "work")
+    vm.run(f"echo three >>/mnt/mnt/other && {git} stash -q && {git} stash pop -q")
+    vm.run(f"{git} commit -q -a --amend -m 'both, amended'")
+    assert vm.run(f"{git} rev-parse HEAD^2") == vm.run(f"{git} rev-parse trial")
+    assert vm.run(f"{git} reflog -1 --format=%gs") == "commit (amend): both, amended"
+    vm.run(f"echo staged >/mnt/mnt/other && {git} add other")
+    own_gateway.fsgw("snapshot", "create", "work", "--name", "hosts", "-m", "by the host")
+    assert vm.run(f"{git} status --porcelain") == ""
+    assert vm.run(f"{git} log -1 --format=%s") == "by the host"
+    vm.run(f"{git} branch -d trial && {git} fsck --strict --no-dangling")
+    assert own_gateway.fsgw("branch", "list").count("trial") == 0
+    own_gateway.kill()
+    own_gateway.start()
+    vm.run(f"echo four >>/mnt/mnt/other && {git} commit -q -a -m 'after a crash'")
+    assert vm.run(f"{git} log -2 --format=%s") == "after a crash\nby the host"
+    assert own_gateway.cat("work/other") == b"staged\nfour\n"
+    vm.run(f"{git} fsck --strict --no-dangling")
