@@ -54,6 +54,15 @@ def link_target(nodes: NodeSource, view: ObjectReader, root: bytes, ino: int) ->
     return _data(view, value or records.EMPTY_DATA)
 
 
+def xattrs(
+    nodes: NodeSource, view: ObjectReader, root: bytes, ino: int
+) -> Iterator[tuple[bytes, bytes]]:
+    """The extended attributes of an inode, in byte order of their names."""
+    start = keys.prefix(ino, keys.XATTR)
+    for key, value in prolly.items(nodes, root, start, keys.after(start)):
+        yield key[keys.PREFIX_BYTES :], _data(view, value)
+
+
 def path_in(nodes: NodeSource, root: bytes, top: int, ino: int) -> list[bytes] | None:
     """The names that lead from one directory of a map down to another; None where none do."""
     found: list[bytes] = []

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gitdoor import reaching
+from gitdoor.attributes import REF
 from gitdoor.graph import History
 from gitdoor.importing import Advance, Beside
 from gitdoor.mapping import Mapper
@@ -15,6 +16,7 @@ from gitdoor.names import HEADS
 from gitdoor.packing import Ref, write_repository
 from gitdoor.reaching import Item
 from gitdoor.refs import Tip, first_branch, tag_ids, tips
+from gitdoor.telling import Telling
 from gitdoor.work import Work
 from store import errors
 from store.gitrows import TAG, GitRows
@@ -100,8 +102,17 @@ def _write(store: Store, found: list[Tip], path: Path, advance: Advance) -> Expo
         picked = reaching.chosen(history, wants, [])
         inside = {node.id for node in picked.nodes}
         items += reaching.items(history, history, picked.nodes, inside.__contains__)
-        head = first_branch(found)
-        write_repository(path, history, items, refs, head, picked.shallow, advance)
+        told = Telling(history, picked.nodes)
+        try:
+            for node in reversed(picked.nodes):
+                told.add(node)
+            if (attributes := told.finish()) is not None:
+                refs.append(Ref(REF, attributes[0], None))
+                items += attributes[1]
+            head = first_branch(found)
+            write_repository(path, history, items, refs, head, picked.shallow, advance)
+        finally:
+            told.close()
         return Exported(len(picked.nodes), len(items), len(refs), left)
     finally:
         view.close()

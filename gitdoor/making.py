@@ -75,6 +75,7 @@ class Making:
         """`time_ns`: the mtime of what is new or changes."""
         self.tree, self.time_ns = tree, time_ns
         self._scratch, self._plan = scratch, plan
+        self.nodes = scratch.nodes
         self._entries = EMPTY_ROOT if plan.base is None else plan.base.entries
         self.changes: dict[bytes, bytes | None] = {}
         self.made: list[GitEntry] = []

@@ -117,14 +117,14 @@ class Mapper:
         return oid in self._work.writer.added or self._work.view.has(oid)
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """Where an inode has a name."""
 
     directory: int
     name: bytes
 
 
-class _Side:
+class Side:
     """One of the two maps that are compared."""
 
     def __init__(self, nodes: NodeSource, root: bytes) -> None:
@@ -135,7 +135,7 @@ class _Side:
         value = self._get(keys.inode_key(ino))
         return None if value is None else records.decode_inode(ino, value)
 
-    def places(self, inode: Inode) -> Iterator[_Place]:
+    def places(self, inode: Inode) -> Iterator[Place]:
         """All names of an inode."""
         slots = [(inode.parent, inode.slot)] if inode.parent else []
         if not inode.parent and inode.nlink > 1:
@@ -146,7 +146,7 @@ class _Side:
         for directory, slot in slots:
             value = self._get(keys.prefix(directory, keys.DIRENT) + keys.pack_u64(slot))
             if value is not None:
-                yield _Place(directory, records.decode_dirent(value).name)
+                yield Place(directory, records.decode_dirent(value).name)
 
 
 class _Change:
@@ -156,8 +156,8 @@ class _Change:
         self, nodes: NewNodes, block_bytes: int, work: Work, root: bytes, base: GitCommit | None
     ) -> None:
         self._nodes, self._block_bytes, self._view = nodes, block_bytes, work.view
-        self._old = _Side(nodes, EMPTY_ROOT if base is None else base.root)
-        self._new = _Side(nodes, root)
+        self._old = Side(nodes, EMPTY_ROOT if base is None else base.root)
+        self._new = Side(nodes, root)
         self._roots = EMPTY_ROOT if base is None else base.root, root
         self._entries = EMPTY_ROOT if base is None else base.entries
         self.left = 0 if base is None else base.left_out
@@ -363,7 +363,7 @@ class _Change:
             return place.directory
         return None
 
-    def _known(self, place: _Place) -> GitEntry | None:
+    def _known(self, place: Place) -> GitEntry | None:
         """The entry at a place as it is by now."""
         names = self._changes.get(place.directory, {})
         for name in (place.name + b"/", place.name):

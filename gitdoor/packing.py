@@ -76,7 +76,7 @@ def _packed(history: History, item: Item) -> Iterator[bytes]:
 def content(history: History, item: Item) -> bytes | Large:
     """The bytes of an object."""
     if item.record is None:
-        return item.raw
+        return item.raw() if callable(item.raw) else item.raw
     if item.kind == TREE:
         return history.tree(item.record, item.ino)
     assert item.kind == BLOB

@@ -19,14 +19,14 @@ from store.gitrows import BLOB, COMMIT, TREE, GitCommit, GitEntry
 class Item(NamedTuple):
     """An object to be sent: what it is, and the commit's record and inode that it is made from.
 
-    Of a commit or tag `raw` has the bytes.
+    Without a record `raw` has the bytes, or gives them.
     """
 
     kind: int
     id: bytes
     record: GitCommit | None
     ino: int
-    raw: bytes
+    raw: bytes | Callable[[], bytes]
 
 
 class Filter(NamedTuple):
