@@ -38,10 +38,6 @@ class NewNodes:
         self._cache: GenerationCache[bytes, nodes.Node] = GenerationCache(
             Budget(_NODE_CACHE_BYTES // 2, Disposal())
         )
-        # What was put lately, to be decoded when it is asked for: many nodes never are.
-        self._raw: GenerationCache[bytes, bytes] = GenerationCache(
-            Budget(_NODE_CACHE_BYTES // 4, Disposal())
-        )
 
     def write_to(self, writer: ObjectWriter) -> None:
         """Go on with another writer; what the last one put has been published."""
@@ -51,21 +47,18 @@ class NewNodes:
         """A node by its id. Raises Damaged, StorageFailure."""
         found = self._cache.get(oid)
         if found is None:
-            data = self._raw.get(oid)
-            if data is None:
-                place = self._writer.added.get(oid)
-                if place is None:
-                    return self._view.node(oid)
-                self._writer.flush_buffers()
-                data = self._view.read_at(oid, place)
-            found = nodes.decode(data)
+            place = self._writer.added.get(oid)
+            if place is None:
+                return self._view.node(oid)
+            self._writer.flush_buffers()
+            found = nodes.decode(self._view.read_at(oid, place))
             self._cache.put(oid, found, found.weight)
         return found
 
-    def put_node(self, data: bytes) -> bytes:
+    def put_node(self, node: nodes.Node) -> bytes:
         """Store a node; it is likely to be read again soon."""
-        oid = self._writer.put_node(data)
-        self._raw.put(oid, data, len(data))
+        oid = self._writer.put_node(node)
+        self._cache.put(oid, node, node.weight)
         return oid
 
 
