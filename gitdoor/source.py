@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -14,8 +16,12 @@ from store.gitrows import GIT_ID_BYTES
 
 # A blob beyond this comes in pieces of this size.
 PIECE_BYTES = 1 << 20
-# Asked for ahead: less than a pipe holds, so that git never waits for us while we wait for it.
+# Asked for ahead, half of it at a time: less than a pipe holds, so that git never waits for us
+# while we wait for it.
 _AHEAD = 1000
+# What git may have answered before we take it, so that it goes on while we do: as much as Linux
+# lets anybody have.
+_PIPE_BYTES = 1 << 20
 
 
 class Large:
@@ -33,7 +39,10 @@ class Source(Protocol):
     """See the module. Belongs to one thread at a time."""
 
     def read(self, ids: Sequence[bytes]) -> Iterator[Found]:
-        """Objects by their ids, in that order. Raises NotFound, StorageFailure."""
+        """Objects by their ids, in that order. Raises NotFound, StorageFailure.
+
+        They may be asked for at once, to be taken before any others are.
+        """
 
 
 def environment() -> dict[str, str]:
@@ -117,25 +126,26 @@ class Repository:
     def read(self, ids: Sequence[bytes]) -> Iterator[Found]:
         """See `Source`."""
         if self._process is None:
-            self._process = subprocess.Popen(
-                self._command("cat-file", "--batch"),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                bufsize=PIECE_BYTES,
-                env=environment(),
-            )
+            self._process = self._reader()
         asks, answers = self._process.stdin, self._process.stdout
         assert asks is not None
         assert answers is not None
-        for start in range(0, len(ids), _AHEAD):
-            part = ids[start : start + _AHEAD]
-            try:
-                asks.write(b"".join([b"%s\n" % oid.hex().encode() for oid in part]))
-                asks.flush()
-            except BrokenPipeError:
-                raise StorageFailure("git cat-file ended") from None
-            for oid in part:
-                yield _answer(answers, oid)
+        part = _AHEAD // 2
+        _ask(asks, ids[:part])
+        return _answers(asks, answers, ids, part)
+
+    def _reader(self) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            self._command("cat-file", "--batch"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=PIECE_BYTES,
+            env=environment(),
+        )
+        assert process.stdout is not None
+        with suppress(OSError):  # more than this user may have: it does without
+            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        return process
 
     def close(self) -> None:
         """Let git end."""
@@ -143,6 +153,24 @@ class Repository:
         if process is not None:
             process.kill()
             process.communicate()
+
+
+def _ask(asks: IO[bytes], ids: Sequence[bytes]) -> None:
+    try:
+        asks.write(b"".join([b"%s\n" % oid.hex().encode() for oid in ids]))
+        asks.flush()
+    except BrokenPipeError:
+        raise StorageFailure("git cat-file ended") from None
+
+
+def _answers(
+    asks: IO[bytes], answers: IO[bytes], ids: Sequence[bytes], part: int
+) -> Iterator[Found]:
+    """Answers, of which the first part has been asked for; each part before it is wanted."""
+    for at, oid in enumerate(ids):
+        if not at % part:
+            _ask(asks, ids[at + part : at + 2 * part])
+        yield _answer(answers, oid)
 
 
 def _answer(answers: IO[bytes], oid: bytes) -> Found:
