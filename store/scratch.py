@@ -47,11 +47,10 @@ class NewNodes:
         """A node by its id. Raises Damaged, StorageFailure."""
         found = self._cache.get(oid)
         if found is None:
-            place = self._writer.added.get(oid)
-            if place is None:
+            if not self._writer.holds(oid):
                 return self._view.node(oid)
             self._writer.flush_buffers()
-            found = nodes.decode(self._view.read_at(oid, place))
+            found = nodes.decode(self._view.read_at(oid, self._writer.added[oid]))
             self._cache.put(oid, found, found.weight)
         return found
 
