@@ -48,6 +48,7 @@ MODULES = (
     "store/access.py",
     "store/batch.py",
     "store/blocks.py",
+    "store/bulk.py",
     "store/codec.py",
     "store/content.py",
     "store/disposal.py",

@@ -84,25 +84,22 @@ class Repository:
         # Whose repository it is does not matter: nothing in it is executed.
         return ["git", "-c", "safe.directory=*", "-C", str(self._path), *words]
 
-    def refs(self) -> dict[bytes, tuple[bytes, bytes]]:
-        """Branches and tags: full name -> id, and the id of the object behind a tag."""
-        form = "--format=%(objectname) %(refname)"
+    def refs(self) -> tuple[dict[bytes, tuple[bytes, bytes]], bytes]:
+        """Branches and tags: full name -> id, and the id of the object behind a tag; and the name
+        of the branch that HEAD is, empty where it is none."""
+        form = "--format=%(objectname)%(HEAD)%(refname)"
         lines = self.run("for-each-ref", form, "refs/heads", "refs/tags").splitlines()
-        found = [line.split(b" ", 1) for line in lines]
+        size = 2 * GIT_ID_BYTES
+        found = [(line[:size], line[size + 1 :]) for line in lines]
+        head = next((line[size + 1 :] for line in lines if line[size : size + 1] == b"*"), b"")
         given = b"".join([b"%s^{}\n" % oid for oid, _ in found])
         peeled = self.run("cat-file", "--batch-check=%(objectname)", given=given).split(b"\n")
-        return {
+        refs = {
             name: (_raw(oid), _raw(behind))
             for (oid, name), behind in zip(found, peeled, strict=False)
-            if len(behind) == 2 * GIT_ID_BYTES
+            if len(behind) == size
         }
-
-    def head(self) -> bytes:
-        """The full name of the branch that HEAD is, empty where it is none."""
-        try:
-            return self.run("symbolic-ref", "-q", "HEAD").strip()
-        except StorageFailure:
-            return b""
+        return refs, head
 
     def commits(self, tips: Sequence[bytes], known: Sequence[bytes]) -> list[bytes]:
         """Commits that tips lead to and known ones do not, parents before children."""
@@ -119,6 +116,8 @@ class Repository:
         return {_raw(line[0]): KINDS[line[1]] for line in lines if line[1] in KINDS}
 
     def _those_here(self, ids: Sequence[bytes]) -> list[bytes]:
+        if not ids:
+            return []
         given = b"\n".join(oid.hex().encode() for oid in ids)
         lines = self.run("cat-file", "--batch-check=%(objectname)", given=given).splitlines()
         return [_raw(line) for line in lines if b" " not in line]

@@ -164,7 +164,7 @@ class Translator:
         making = Making(tree, scratch, plan, time_ns)
         making.directory(plan.top)
         self._contents(making)
-        root = scratch.fold()
+        root = scratch.fold(tree)
         if base is None or plan.parsed.tree != base.tree:
             making.climb(plan.parsed.tree)
         entries = prolly.edit(scratch.nodes, scratch.nodes, entries, sorted(making.changes.items()))
@@ -195,7 +195,7 @@ class Translator:
             for ino in making.wanted[oid]:
                 making.tree.replace(ino, size, extents, making.time_ns)
             if scratch.weight > WEIGHT_MAX:
-                scratch.fold()
+                scratch.fold(making.tree)
 
     def _extents(self, data: bytes | Large) -> tuple[int, list[bytes | None]]:
         extent, length = self._scratch.extent, self._engine.block_bytes

@@ -107,8 +107,7 @@ class Scratch:
         """A tree that starts as a stored map; the one before is done with."""
         self._base = base
         self._layer = Layer(0, None, base, Gauge())
-        self._tree = Tree(self, Chain(self, self._layer, base), root_ino, usage, read_only=False)
-        return self._tree
+        return Tree(self, Chain(self, self._layer, base), root_ino, usage, read_only=False)
 
     def empty_tree(self, empty_root: bytes) -> Tree:
         """A tree with nothing in it but its root."""
@@ -128,13 +127,12 @@ class Scratch:
         value = extent_value(data, self.writer.put_chunk)
         return None if value == records.EMPTY_DATA else value
 
-    def fold(self) -> bytes:
-        """The root of the map with all changes made; the tree goes on over that."""
+    def fold(self, tree: Tree) -> bytes:
+        """The root of the map with all changes made; the tree, the last one, goes on over that."""
         if not self._layer.mem.empty():
             self._base = prolly.edit(self._nodes, self._nodes, self._base, self._changes())
             self._layer = Layer(0, None, self._base, Gauge())
-            chain, tree = Chain(self, self._layer, self._base), self._tree
-            tree.rebase(chain, tree.root, tree.usage())
+            tree.rebase(Chain(self, self._layer, self._base), tree.root, tree.usage())
         return self._base
 
     def _changes(self) -> Iterator[Change]:
