@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from store import codec
 from store import database as db
 from store.memtable import Buffer
-from store.objects import Index, ObjectWriter, Packs
+from store.objects import Index, ObjectReader, ObjectWriter, Packs
 from store.pack import Location
 
 # A batch: long enough that handing it over does not count, and little memory.
@@ -38,6 +38,11 @@ class BulkWriter(ObjectWriter):
         """Whether an object was put here."""
         return oid in self.added or oid in self._gathered or oid in self._leaving
 
+    def read_back(self, oid: bytes, view: ObjectReader) -> bytes:
+        """The bytes of an object that was put here. Raises Damaged, StorageFailure."""
+        waiting = self._gathered.get(oid) or self._leaving.get(oid)
+        return bytes(waiting[1]) if waiting else view.read_at(oid, self.added[oid])
+
     def _add(self, oid: bytes, kind: int, data: Buffer) -> None:
         self._gathered[oid] = kind, data
         self._bytes += len(data)
@@ -58,13 +63,16 @@ class BulkWriter(ObjectWriter):
             self.added.update(job.result())
 
     def _write(self, batch: _Batch) -> dict[bytes, Location]:
+        """Write a batch, so that it can be read; says where its objects lie. Beside."""
         payloads = codec.encode_many([data for _, data in batch.values()], self._level)
-        return {
+        written = {
             oid: self._writer().append_stored(oid, kind, codec_id, payload, len(data))
             for (oid, (kind, data)), (codec_id, payload) in zip(
                 batch.items(), payloads, strict=True
             )
         }
+        super().flush_buffers()
+        return written
 
     def flush_buffers(self) -> None:
         """Let readers see every object put so far; not durable."""

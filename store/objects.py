@@ -260,6 +260,11 @@ class ObjectWriter:
         """Whether an object was put here."""
         return oid in self.added
 
+    def read_back(self, oid: bytes, view: ObjectReader) -> bytes:
+        """The bytes of an object that was put here. Raises Damaged, StorageFailure."""
+        self.flush_buffers()
+        return view.read_at(oid, self.added[oid])
+
     def _add(self, oid: bytes, kind: int, data: Buffer) -> None:
         self.added[oid] = self._writer().append(oid, kind, data)
 

@@ -25,7 +25,9 @@ from store.types import Inode, Usage
 
 Change = tuple[bytes, bytes | None]
 
-_NODE_CACHE_BYTES = 32 * 1024 * 1024
+# Nodes of the states before, by what they would take alone: those of a state share most of it with
+# the ones that they came from.
+_NODE_CACHE_BYTES = 64 * 1024 * 1024
 _CACHE_ENTRIES = 50_000
 _ROOT_INO = 1
 
@@ -49,8 +51,7 @@ class NewNodes:
         if found is None:
             if not self._writer.holds(oid):
                 return self._view.node(oid)
-            self._writer.flush_buffers()
-            found = nodes.decode(self._view.read_at(oid, self._writer.added[oid]))
+            found = nodes.decode(self._writer.read_back(oid, self._view))
             self._cache.put(oid, found, found.weight)
         return found
 

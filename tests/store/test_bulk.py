@@ -60,10 +60,14 @@ def test_an_object_is_written_once(store: Store, writer: BulkWriter) -> None:
 
 
 def test_what_is_put_can_be_read_before_it_is_durable(store: Store, writer: BulkWriter) -> None:
-    oid = writer.put_chunk(ITEMS[7])
-    assert oid not in writer.added
+    ids = []
+    for data in ITEMS:
+        ids.append(writer.put_chunk(data))
+        assert writer.read_back(ids[-1], store.engine.objects) == data
+    assert ids[-1] not in writer.added
+    assert [writer.read_back(oid, store.engine.objects) for oid in ids] == ITEMS
     writer.flush_buffers()
-    assert store.engine.objects.read_at(oid, writer.added[oid]) == ITEMS[7]
+    assert [store.engine.objects.read_at(oid, writer.added[oid]) for oid in ids] == ITEMS
     writer.undo()
 
 
