@@ -50,7 +50,6 @@ MODULES = (
     "store/access.py",
     "store/batch.py",
     "store/blocks.py",
-    "store/bulk.py",
     "store/codec.py",
     "store/content.py",
     "store/disposal.py",

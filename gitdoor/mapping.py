@@ -89,7 +89,7 @@ class Mapper:
         rows.append(object_row(git_id, COMMIT, oid, 0))
 
     def _has(self, oid: bytes) -> bool:
-        return self._work.writer.holds(oid) or self._work.view.has(oid)
+        return oid in self._work.writer.added or self._work.view.has(oid)
 
 
 class _Place(NamedTuple):

@@ -103,8 +103,8 @@ class Translator:
 
     def has_tree(self, record: GitCommit) -> bool:
         """Whether a commit's maps are there."""
-        writer, view = self._work.writer, self._work.view
-        return all(writer.holds(x) or view.has(x) for x in (record.root, record.entries))
+        added, view = self._work.writer.added, self._work.view
+        return all(x in added or view.has(x) for x in (record.root, record.entries))
 
     def _read_trees(self, top: Directory, base: GitCommit | None) -> tuple[dict[bytes, bytes], int]:
         """Fill in what differs, level by level; says the targets of new links, and how many inodes

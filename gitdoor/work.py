@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from store.bulk import BulkWriter
+from store.codec import LEVEL_BULK
 from store.engine import Engine
 from store.gitrows import GitCommit, GitRows, Row, commit_row, put_rows
+from store.objects import ObjectWriter
 from store.records import Commit
 from store.types import Usage
 
@@ -61,8 +62,9 @@ class Work:
         self._usages: dict[bytes, Usage] = {}
         self._by_id: dict[bytes, bytes] = {}
 
-    def _new_writer(self) -> BulkWriter:
-        return BulkWriter(self._engine.index, self._engine.packs, self.view.reader)
+    def _new_writer(self) -> ObjectWriter:
+        engine = self._engine
+        return ObjectWriter(engine.index, engine.packs, self.view.reader, LEVEL_BULK)
 
     def add_commit(self, oid: bytes, record: GitCommit, usage: Usage) -> None:
         """A commit that was made, or got its name."""

@@ -9,7 +9,6 @@ each size class, since zstd's tables for small inputs are both faster and tighte
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from typing import Final
 
 import zstandard
@@ -83,42 +82,19 @@ def encode(data: Buffer, level: int = 0) -> tuple[int, Buffer]:
         return RAW, data
     if not level:
         level = LEVEL_FAST if size >= FAST_BYTES_MIN else LEVEL_SMALL
-    payload = _kept_compressor(level, _size_class(size)).compress(data)
-    return (ZSTD, payload) if _pays(len(payload), size) else (RAW, data)
-
-
-def encode_many(datas: Sequence[Buffer], level: int) -> list[tuple[int, Buffer]]:
-    """`encode` for each of many, without the interpreter's lock for all of the time."""
-    found: list[tuple[int, Buffer]] = [(RAW, data) for data in datas]
-    classes: dict[int, list[int]] = {}
-    for at, data in enumerate(datas):
-        size = len(data)
-        if size >= _TRY_BYTES_MIN and (size < _PROBE_BYTES_MIN or _promising(data, size)):
-            classes.setdefault(_size_class(size), []).append(at)
-    for size_class, places in classes.items():
-        compressor = _kept_compressor(level, size_class)
-        made = compressor.multi_compress_to_buffer([datas[at] for at in places])
-        for number, at in enumerate(places):
-            payload = made[number].tobytes()
-            if _pays(len(payload), len(datas[at])):
-                found[at] = ZSTD, payload
-    return found
-
-
-def _size_class(size: int) -> int:
-    return next((most for most in _SIZE_CLASSES if size <= most), _SIZE_CLASS_MAX)
-
-
-def _kept_compressor(level: int, size_class: int) -> zstandard.ZstdCompressor:
+    for size_class in _SIZE_CLASSES:
+        if size <= size_class:
+            break
+    else:
+        size_class = _SIZE_CLASS_MAX
     compressors = _contexts.compressors
-    found = compressors.get((level, size_class))
-    if found is None:
-        found = compressors[level, size_class] = _compressor(level, size_class)
-    return found
-
-
-def _pays(stored: int, size: int) -> bool:
-    return stored * _PAYS_DENOMINATOR <= size * _PAYS_NUMERATOR
+    compressor = compressors.get((level, size_class))
+    if compressor is None:
+        compressor = compressors[level, size_class] = _compressor(level, size_class)
+    payload = compressor.compress(data)
+    if len(payload) * _PAYS_DENOMINATOR > size * _PAYS_NUMERATOR:
+        return RAW, data
+    return ZSTD, payload
 
 
 def _promising(data: Buffer, size: int) -> bool:

@@ -252,21 +252,9 @@ class ObjectWriter:
     def put(self, kind: int, data: Buffer) -> bytes:
         """Store an object unless it is stored already; says its id."""
         oid = objectid.object_id(kind, data)
-        if not self.holds(oid) and not self._index.rely_on(oid, self._reader):
-            self._add(oid, kind, data)
+        if oid not in self.added and not self._index.rely_on(oid, self._reader):
+            self.added[oid] = self._writer().append(oid, kind, data)
         return oid
-
-    def holds(self, oid: bytes) -> bool:
-        """Whether an object was put here."""
-        return oid in self.added
-
-    def read_back(self, oid: bytes, view: ObjectReader) -> bytes:
-        """The bytes of an object that was put here. Raises Damaged, StorageFailure."""
-        self.flush_buffers()
-        return view.read_at(oid, self.added[oid])
-
-    def _add(self, oid: bytes, kind: int, data: Buffer) -> None:
-        self.added[oid] = self._writer().append(oid, kind, data)
 
     def put_chunk(self, data: Buffer) -> bytes:
         """Store a chunk."""

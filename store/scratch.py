@@ -49,9 +49,11 @@ class NewNodes:
         """A node by its id. Raises Damaged, StorageFailure."""
         found = self._cache.get(oid)
         if found is None:
-            if not self._writer.holds(oid):
+            place = self._writer.added.get(oid)
+            if place is None:
                 return self._view.node(oid)
-            found = nodes.decode(self._writer.read_back(oid, self._view))
+            self._writer.flush_buffers()
+            found = nodes.decode(self._view.read_at(oid, place))
             self._cache.put(oid, found, found.weight)
         return found
 

@@ -25,17 +25,6 @@ def test_round_trip_of_every_size_class(size: int, level: int) -> None:
         assert codec.decode(codec_id, payload, size) == data
 
 
-@given(st.lists(st.tuples(st.integers(0, 40_000), st.booleans()), max_size=20))
-def test_many_are_encoded_as_each_alone(sizes: list[tuple[int, bool]]) -> None:
-    datas = [random.Random(n).randbytes(n) if noise else TEXT[:n] for n, noise in sizes]
-    found = codec.encode_many(datas, codec.LEVEL_BULK)
-    assert len(found) == len(datas)
-    for data, (codec_id, payload) in zip(datas, found, strict=True):
-        assert codec_id == codec.encode(data, codec.LEVEL_BULK)[0]
-        assert codec.decode(codec_id, payload, len(data)) == data
-        assert len(payload) <= len(data)
-
-
 @given(st.binary(max_size=3000), st.integers(1, 40))
 def test_round_trip_of_any_bytes(data: bytes, times: int) -> None:
     codec_id, payload = codec.encode(memoryview(bytearray(data * times)))
