@@ -26,8 +26,9 @@ store's branch moves (`writable`, `committing`, `removing`).
 Imports go down only: fsgw -> gitdoor -> store. Nothing here knows sockets or the event loop: long
 work comes as generators of functions to be called beside (on any thread, one after the other), and
 of numbers where they pause, between which the caller's thread makes what they made known to the
-store (`work`). One commit's changes are in memory at a time. dulwich, which
-knows the formats and the pack protocol, comes in here only. Where it is not used: reading a
-repository to import (one process of git reads packs many times faster than Python can), and
-making packs (our trees and blobs come from the store in the order of the pack, undeltified).
+store (`work`). One commit's changes are in memory at a time, and what was read ahead for some of
+those after it (`reading`). dulwich, which knows the formats and the pack protocol, comes in here
+only. Where it is not used: reading a repository to import (one process of git reads packs many
+times faster than Python can), and making packs (our trees and blobs come from the store in the
+order of the pack, undeltified).
 """

@@ -77,8 +77,7 @@ def import_repository(
     with store.held():
         work = Work(store.engine)
         try:
-            refs = yield repository.refs
-            first = yield repository.head
+            refs, first = yield repository.refs
             heads = _branches(refs, prefixes, first)
             known = known_tips(store)
             tips = [refs[name][1] for name in heads]
@@ -165,7 +164,7 @@ def _tagged(
 ) -> list[_Line]:
     """The tags of commits that were imported. Any thread."""
     owners: dict[bytes, int] = {}
-    for number, name in enumerate(heads):
+    for number, name in enumerate(heads if tags else ()):  # for no tags it is a long way
         tip = work.commit_of(refs[name][1])
         todo = [] if tip is None else [tip]
         while todo:

@@ -108,7 +108,7 @@ class Making:
                     sub.ino = ino
                     todo.append(sub)
             if self._scratch.weight > WEIGHT_MAX:
-                self._scratch.fold()
+                self._scratch.fold(self.tree)
 
     def climb(self, tree_id: bytes) -> None:
         """Set the entry of the tree's root, and those of the directories that it is in."""

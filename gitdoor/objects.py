@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from operator import lt
 from typing import NamedTuple
 
 from store.gitrows import BLOB, COMMIT, TAG, TREE
@@ -16,9 +17,9 @@ KIND_NAMES = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob", TAG: b"tag"}
 KINDS = {name: kind for kind, name in KIND_NAMES.items()}
 
 DIRECTORY, FILE, EXECUTABLE, LINK, SUBMODULE = 0o040000, 0o100644, 0o100755, 0o120000, 0o160000
+DIRECTORY_DIGITS = b"40000"  # in a tree object
 
 _NS = 1_000_000_000
-_DIRECTORY = b"40000"
 # Modes without a leading zero, as git writes them.
 _TREE_ITEM = re.compile(rb"(?s)([1-7][0-7]{4,5}) ([^\0]+)\0(.{20})")
 _PERSON = re.compile(rb"(?s)([^<>\n]*?) ?<([^<>\n]*)>\Z")
@@ -68,8 +69,8 @@ def parse_tree(data: bytes) -> list[TreeItem]:
     found: list[TreeItem] = _TREE_ITEM.findall(data)
     if len(data) != sum([len(mode) + len(name) + 22 for mode, name, _ in found]):
         raise BadObject("a tree that cannot be read, or has modes in another form")
-    names = [name + b"/" if mode == _DIRECTORY else name for mode, name, _ in found]
-    if names != sorted(names) or len(set(names)) != len(names):
+    names = [name + b"/" if mode == DIRECTORY_DIGITS else name for mode, name, _ in found]
+    if not all(map(lt, names, names[1:])):
         raise BadObject("a tree that is not in order")
     return found
 

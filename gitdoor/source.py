@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -14,8 +16,12 @@ from store.gitrows import GIT_ID_BYTES
 
 # A blob beyond this comes in pieces of this size.
 PIECE_BYTES = 1 << 20
-# Asked for ahead: less than a pipe holds, so that git never waits for us while we wait for it.
+# Asked for ahead, half of it at a time: less than a pipe holds, so that git never waits for us
+# while we wait for it.
 _AHEAD = 1000
+# What git may have answered before we take it, so that it goes on while we do: as much as Linux
+# lets anybody have.
+_PIPE_BYTES = 1 << 20
 
 
 class Large:
@@ -33,7 +39,10 @@ class Source(Protocol):
     """See the module. Belongs to one thread at a time."""
 
     def read(self, ids: Sequence[bytes]) -> Iterator[Found]:
-        """Objects by their ids, in that order. Raises NotFound, StorageFailure."""
+        """Objects by their ids, in that order. Raises NotFound, StorageFailure.
+
+        They may be asked for at once, to be taken before any others are.
+        """
 
 
 def environment() -> dict[str, str]:
@@ -89,25 +98,22 @@ class Repository:
         # Whose repository it is does not matter: nothing in it is executed.
         return ["git", "-c", "safe.directory=*", "-C", str(self._path), *words]
 
-    def refs(self) -> dict[bytes, tuple[bytes, bytes]]:
-        """Branches and tags: full name -> id, and the id of the object behind a tag."""
-        form = "--format=%(objectname) %(refname)"
+    def refs(self) -> tuple[dict[bytes, tuple[bytes, bytes]], bytes]:
+        """Branches and tags: full name -> id, and the id of the object behind a tag; and the name
+        of the branch that HEAD is, empty where it is none."""
+        form = "--format=%(objectname)%(HEAD)%(refname)"
         lines = self.run("for-each-ref", form, "refs/heads", "refs/tags").splitlines()
-        found = [line.split(b" ", 1) for line in lines]
+        size = 2 * GIT_ID_BYTES
+        found = [(line[:size], line[size + 1 :]) for line in lines]
+        head = next((line[size + 1 :] for line in lines if line[size : size + 1] == b"*"), b"")
         given = b"".join([b"%s^{}\n" % oid for oid, _ in found])
         peeled = self.run("cat-file", "--batch-check=%(objectname)", given=given).split(b"\n")
-        return {
+        refs = {
             name: (_raw(oid), _raw(behind))
             for (oid, name), behind in zip(found, peeled, strict=False)
-            if len(behind) == 2 * GIT_ID_BYTES
+            if len(behind) == size
         }
-
-    def head(self) -> bytes:
-        """The full name of the branch that HEAD is, empty where it is none."""
-        try:
-            return self.run("symbolic-ref", "-q", "HEAD").strip()
-        except StorageFailure:
-            return b""
+        return refs, head
 
     def commits(self, tips: Sequence[bytes], known: Sequence[bytes]) -> list[bytes]:
         """Commits that tips lead to and known ones do not, parents before children."""
@@ -124,6 +130,8 @@ class Repository:
         return {_raw(line[0]): KINDS[line[1]] for line in lines if line[1] in KINDS}
 
     def _those_here(self, ids: Sequence[bytes]) -> list[bytes]:
+        if not ids:
+            return []
         given = b"\n".join(oid.hex().encode() for oid in ids)
         lines = self.run("cat-file", "--batch-check=%(objectname)", given=given).splitlines()
         return [_raw(line) for line in lines if b" " not in line]
@@ -131,25 +139,26 @@ class Repository:
     def read(self, ids: Sequence[bytes]) -> Iterator[Found]:
         """See `Source`."""
         if self._process is None:
-            self._process = subprocess.Popen(
-                self._command("cat-file", "--batch"),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                bufsize=PIECE_BYTES,
-                env=environment(),
-            )
+            self._process = self._reader()
         asks, answers = self._process.stdin, self._process.stdout
         assert asks is not None
         assert answers is not None
-        for start in range(0, len(ids), _AHEAD):
-            part = ids[start : start + _AHEAD]
-            try:
-                asks.write(b"".join([b"%s\n" % oid.hex().encode() for oid in part]))
-                asks.flush()
-            except BrokenPipeError:
-                raise StorageFailure("git cat-file ended") from None
-            for oid in part:
-                yield _answer(answers, oid)
+        part = _AHEAD // 2
+        _ask(asks, ids[:part])
+        return _answers(asks, answers, ids, part)
+
+    def _reader(self) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            self._command("cat-file", "--batch"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=PIECE_BYTES,
+            env=environment(),
+        )
+        assert process.stdout is not None
+        with suppress(OSError):  # more than this user may have: it does without
+            fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        return process
 
     def close(self) -> None:
         """Let git end."""
@@ -157,6 +166,24 @@ class Repository:
         if process is not None:
             process.kill()
             process.communicate()
+
+
+def _ask(asks: IO[bytes], ids: Sequence[bytes]) -> None:
+    try:
+        asks.write(b"".join([b"%s\n" % oid.hex().encode() for oid in ids]))
+        asks.flush()
+    except BrokenPipeError:
+        raise StorageFailure("git cat-file ended") from None
+
+
+def _answers(
+    asks: IO[bytes], answers: IO[bytes], ids: Sequence[bytes], part: int
+) -> Iterator[Found]:
+    """Answers, of which the first part has been asked for; each part before it is wanted."""
+    for at, oid in enumerate(ids):
+        if not at % part:
+            _ask(asks, ids[at + part : at + 2 * part])
+        yield _answer(answers, oid)
 
 
 def _answer(answers: IO[bytes], oid: bytes) -> Found:

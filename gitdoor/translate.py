@@ -25,19 +25,16 @@ from gitdoor.objects import (
     SUBMODULE,
     BadObject,
     Parsed,
-    TreeItem,
     made_commit,
     parse_commit,
-    parse_tree,
     sort_key,
 )
+from gitdoor.reading import Difference, Reading
 from gitdoor.source import Large, Source
 from gitdoor.work import Work
 from store import errors, objectid, prolly
-from store.cache import Budget, GenerationCache
-from store.disposal import Disposal
 from store.engine import Engine
-from store.gitrows import BLOB, COMMIT, TREE, GitCommit, GitEntry, object_row
+from store.gitrows import BLOB, COMMIT, GitCommit, GitEntry, object_row
 from store.readstore import EMPTY_ROOT
 from store.records import Commit
 from store.scratch import Scratch
@@ -45,8 +42,6 @@ from store.types import Usage
 
 # Objects that were put before they are published.
 _OBJECTS_MAX = 50_000
-# Entries of trees that are kept for the commits that follow, some 200 bytes each.
-_TREE_ITEMS_MAX = 200_000
 _FILE_MODES = frozenset((FILE, EXECUTABLE, 0o100664))
 
 
@@ -75,9 +70,7 @@ class Translator:
         self._now_ns, self._file_time_ns = now_ns, file_time_ns
         self._scratch = Scratch(engine, work.view, work.writer, work.numbers)
         self._plan: Plan | None = None
-        self._known: GenerationCache[bytes, list[TreeItem]] = GenerationCache(
-            Budget(_TREE_ITEMS_MAX // 2, Disposal())
-        )
+        self._reading = Reading(source)
         self.wanted = 0  # inode numbers that the next commit needs
 
     def run(self, commits: Sequence[bytes], done: int) -> int:
@@ -88,7 +81,7 @@ class Translator:
         """
         self._scratch.write_to(self._work.writer)
         while done < len(commits):
-            plan = self._plan or self._planned(commits[done])
+            plan = self._plan or self._planned(commits, done)
             self._plan, self.wanted = plan, plan.new_inodes
             if self._work.numbers.left < plan.new_inodes:
                 return done
@@ -102,10 +95,8 @@ class Translator:
 
     # --- reading ------------------------------------------------------------------------------
 
-    def _planned(self, git_id: bytes) -> Plan:
-        ((_, kind, raw),) = self._source.read([git_id])
-        if kind != COMMIT or isinstance(raw, Large):
-            raise errors.InvalidArgument(f"{git_id.hex()} is no commit")
+    def _planned(self, commits: Sequence[bytes], number: int) -> Plan:
+        git_id, raw = commits[number], self._reading.commit(commits, number)
         try:
             parsed = parse_commit(raw)
             base = self._base(git_id, parsed)
@@ -149,10 +140,10 @@ class Translator:
         links: dict[bytes, bytes] = {}
         count = 0
         while level:
-            trees = self._trees([tree for one in level for tree in (one.tree, one.was)])
+            found = self._reading.differences([(one.tree, one.was) for one in level])
             below: list[Directory] = []
             for directory in level:
-                self._compare(directory, base, trees)
+                self._compare(directory, base, found[directory.tree, directory.was])
                 count += len(directory.items)
                 for item in directory.items:
                     if item.mode == DIRECTORY:
@@ -167,38 +158,22 @@ class Translator:
         return links, count
 
     def _compare(
-        self, directory: Directory, base: GitCommit | None, trees: dict[bytes, list[TreeItem]]
+        self, directory: Directory, base: GitCommit | None, difference: Difference
     ) -> None:
-        """Find the entries of a directory that differ."""
-        new, before = trees[directory.tree], trees[directory.was]
-        same = set(before)
-        changed = [item for item in new if item not in same] if same else new
+        """Note the entries of a directory that differ."""
         old: dict[bytes, GitEntry] = {}
-        if base is not None and before:
-            kept = set(new)
-            for mode, name, oid in before:
-                if (mode, name, oid) not in kept:
-                    key = key_of(directory.ino, sort_key(name, int(mode, 8)))
-                    value = prolly.get(self._scratch.nodes, base.entries, key)
-                    if value is None:
-                        raise errors.Damaged(f"{directory.path + name!r} has no entry")
-                    old[name] = GitEntry.decode(value)
-        for mode, name, oid in changed:
+        if base is not None:
+            for mode, name, _ in difference.old:
+                key = key_of(directory.ino, sort_key(name, int(mode, 8)))
+                value = prolly.get(self._scratch.nodes, base.entries, key)
+                if value is None:
+                    raise errors.Damaged(f"{directory.path + name!r} has no entry")
+                old[name] = GitEntry.decode(value)
+        for mode, name, oid in difference.new:
             item = Item(name, int(mode, 8), oid, old.pop(name, None))
             _check(directory, item)
             directory.items.append(item)
         directory.gone = list(old.items())
-
-    def _trees(self, ids: list[bytes]) -> dict[bytes, list[TreeItem]]:
-        """Trees by their ids; those read for the commits before are likely to be among them."""
-        found = {oid: [] if oid == EMPTY_TREE else self._known.get(oid) for oid in ids}
-        wanted = [oid for oid, items in found.items() if items is None]
-        for oid, kind, data in self._source.read(wanted):
-            if kind != TREE or isinstance(data, Large):
-                raise BadObject(f"{oid.hex()} is no tree")
-            items = found[oid] = parse_tree(data)
-            self._known.put(oid, items, len(items) + 1)
-        return {oid: items for oid, items in found.items() if items is not None}
 
     # --- making -------------------------------------------------------------------------------
 
@@ -216,7 +191,7 @@ class Translator:
         making = Making(tree, scratch, plan, time_ns)
         making.directory(plan.top)
         self._contents(making)
-        root = scratch.fold()
+        root = scratch.fold(tree)
         if base is None or plan.parsed.tree != base.tree:
             making.climb(plan.parsed.tree)
         entries = prolly.edit(scratch.nodes, scratch.nodes, entries, sorted(making.changes.items()))
@@ -257,7 +232,7 @@ class Translator:
             for ino in making.wanted[oid]:
                 making.tree.replace(ino, size, extents, making.time_ns)
             if scratch.weight > WEIGHT_MAX:
-                scratch.fold()
+                scratch.fold(making.tree)
 
     def _extents(self, data: bytes | Large) -> tuple[int, list[bytes | None]]:
         extent, length = self._scratch.extent, self._engine.block_bytes

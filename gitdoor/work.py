@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from store.codec import LEVEL_FAST
+from store.codec import LEVEL_BULK
 from store.engine import Engine
 from store.gitrows import GitCommit, GitRows, Row, commit_row, put_rows
 from store.objects import ObjectWriter
@@ -63,9 +63,8 @@ class Work:
         self._by_id: dict[bytes, bytes] = {}
 
     def _new_writer(self) -> ObjectWriter:
-        # Much comes at once: the fast level takes a third of the time for a few percent more.
         engine = self._engine
-        return ObjectWriter(engine.index, engine.packs, self.view.reader, LEVEL_FAST)
+        return ObjectWriter(engine.index, engine.packs, self.view.reader, LEVEL_BULK)
 
     def add_commit(self, oid: bytes, record: GitCommit, usage: Usage) -> None:
         """A commit that was made, or got its name."""

@@ -20,6 +20,7 @@ compression: nodes are compressed as a whole when they are stored.
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from itertools import pairwise
 from operator import lt
 from typing import Protocol
@@ -36,7 +37,7 @@ _HEAD = struct.Struct("<BH")
 
 # What CPython takes for a decoded node beyond the bytes in it, for the weight that caches count:
 # two list slots and two bytes objects (33 bytes each, rounded up by the allocator) an entry, and
-# the node with its two lists.
+# the node with its two lists. Nodes may share keys: then it is less.
 _ENTRY_WEIGHT_BYTES = 2 * 8 + 2 * 40
 _NODE_WEIGHT_BYTES = 200
 
@@ -55,23 +56,59 @@ class NodeSource(Protocol):
 class NodeSink(Protocol):
     """Where new nodes go."""
 
-    def put_node(self, data: bytes) -> bytes:
-        """Store a node's bytes, which may be there already, and return its 32-byte id."""
+    def put_node(self, node: Node) -> bytes:
+        """Store a node, which may be there already, and return the 32-byte id of its bytes."""
 
 
 class Node:
     """A decoded node; caches share it, so nobody changes it.
 
-    `values` are child ids when `level` is not 0. `weight` estimates the memory it takes in bytes.
+    `values` are child ids when `level` is not 0. `size` is that of its bytes.
     """
 
-    __slots__ = ("keys", "level", "values", "weight")
+    __slots__ = ("_head", "keys", "level", "size", "values")
 
-    def __init__(self, level: int, keys: list[bytes], values: list[bytes], weight: int) -> None:
+    def __init__(
+        self, level: int, keys: list[bytes], values: list[bytes], head: bytes, size: int
+    ) -> None:
+        """`head`: the bytes before the keys."""
         self.level = level
         self.keys = keys
         self.values = values
-        self.weight = weight
+        self._head = head
+        self.size = size
+
+    @property
+    def data(self) -> bytes:
+        """The node's bytes."""
+        return b"".join([self._head, *self.keys, *self.values])
+
+    @property
+    def weight(self) -> int:
+        """An estimate of the memory it takes, bytes."""
+        return _NODE_WEIGHT_BYTES + len(self.keys) * _ENTRY_WEIGHT_BYTES + self.size
+
+    def changed(self, keys: list[bytes], values: list[bytes | None]) -> Node | None:
+        """This node with changes made that leave its keys and the lengths of its values as they
+        are, so that it begins and ends where it did; itself if they change nothing. None for any
+        other changes.
+        """
+        mine, new = self.keys, self.values
+        count = len(mine)
+        for key, value in zip(keys, values, strict=True):
+            at = bisect_left(mine, key)
+            if at == count or mine[at] != key:
+                if value is not None:
+                    return None
+            elif value is None or len(value) != len(new[at]):
+                return None
+            elif value != new[at]:
+                if new is self.values:
+                    new = new.copy()
+                new[at] = value
+        if new is self.values:
+            return self
+        return Node(self.level, mine, new, self._head, self.size)
 
     def verify(self) -> None:
         """Check what `decode` leaves out for speed: that keys are strictly ascending. Damaged."""
@@ -81,8 +118,8 @@ class Node:
             raise Damaged(f"node: key {keys[at + 1].hex()} follows {keys[at].hex()}")
 
 
-def encode(level: int, keys: list[bytes], values: list[bytes]) -> bytes:
-    """The bytes of a node. Keys must be strictly ascending, and be there unless `level` is 0.
+def new(level: int, keys: list[bytes], values: list[bytes]) -> Node:
+    """A node of these entries, strictly ascending by key; some, unless `level` is 0.
 
     ValueError for a key or a value too long for its length field, or for too many entries.
     """
@@ -95,7 +132,8 @@ def encode(level: int, keys: list[bytes], values: list[bytes]) -> bytes:
             head = struct.pack(f"<BH{count}H{count}I", level, count, *lengths)
     except struct.error as error:
         raise ValueError(f"entries do not fit a node: {error}") from None
-    return b"".join([head, *keys, *values])
+    size = len(head) + sum(map(len, keys)) + sum(map(len, values))
+    return Node(level, keys, values, head, size)
 
 
 def decode(data: bytes) -> Node:
@@ -124,8 +162,7 @@ def decode(data: bytes) -> Node:
     if end != len(data):
         raise Damaged(f"node: {len(data)} bytes where its lengths make {end}")
     parts = struct.Struct(layout).unpack_from(data, start)
-    weight = _NODE_WEIGHT_BYTES + count * _ENTRY_WEIGHT_BYTES + len(data)
-    return Node(level, list(parts[:count]), list(parts[count:]), weight)
+    return Node(level, list(parts[:count]), list(parts[count:]), data[:start], len(data))
 
 
 def child(source: NodeSource, node: Node, at: int) -> Node:
@@ -138,5 +175,5 @@ def child(source: NodeSource, node: Node, at: int) -> Node:
     return found
 
 
-EMPTY = encode(0, [], [])
-"""The bytes of the root of an empty map."""
+EMPTY = new(0, [], [])
+"""The root of an empty map."""

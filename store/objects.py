@@ -260,9 +260,9 @@ class ObjectWriter:
         """Store a chunk."""
         return self.put(objectid.CHUNK, data)
 
-    def put_node(self, data: bytes) -> bytes:
+    def put_node(self, new: node.Node) -> bytes:
         """Store a map node."""
-        return self.put(objectid.NODE, data)
+        return self.put(objectid.NODE, new.data)
 
     def copy(self, oid: bytes, location: Location, payload: Buffer) -> None:
         """Store an object once more, as it is encoded already (for GC)."""

@@ -22,8 +22,9 @@ from store.node import (
     EMPTY,
     Change,
     Entry,
+    Node,
     NodeSink,
-    encode,
+    new,
 )
 
 # Changes a row reads ahead: enough for bulk operations to pay. About 100 KiB as files go, and 64
@@ -90,11 +91,11 @@ class Writer:
         self.shape = shape
         self.newest: dict[int, tuple[bytes, int, bytes]] = {}  # level -> id, count, first value
 
-    def put(self, level: int, keys: list[bytes], values: list[bytes]) -> Entry:
+    def put(self, node: Node) -> Entry:
         """Write a node; its entry for the row above."""
-        oid = self._sink.put_node(encode(level, keys, values))
-        self.newest[level] = (oid, len(keys), values[0])
-        return keys[-1], oid
+        oid = self._sink.put_node(node)
+        self.newest[node.level] = (oid, len(node.keys), node.values[0])
+        return node.keys[-1], oid
 
     def put_empty(self) -> bytes:
         """Write the root of the empty map; its id."""
@@ -126,7 +127,7 @@ class Chunker:
         start = 0
         nodes: list[Entry] = []
         for end in boundaries(self._writer.shape, level, keys, values):
-            nodes.append(put(level, keys[start:end], values[start:end]))
+            nodes.append(put(new(level, keys[start:end], values[start:end])))
             start = end
         self._keys = keys[start:]
         self._values = values[start:]
@@ -136,10 +137,14 @@ class Chunker:
         """The row ends here: the node that the entries left over make, if there are any."""
         if not self._keys:
             return []
-        node = self._writer.put(self._level, self._keys, self._values)
+        node = new(self._level, self._keys, self._values)
         self._keys = []
         self._values = []
-        return [node]
+        return [self._writer.put(node)]
+
+    def take(self, node: Node) -> Entry:
+        """Take, at a cut, a node that is as it is to be: one that ends the row, or with a cut."""
+        return self._writer.put(node)
 
 
 class Feed:

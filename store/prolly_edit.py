@@ -162,13 +162,16 @@ def _edit_node(
     done = 0  # entries of the node before this index are in the chunker
     while more:
         changed_keys, changed_values, more = feed.take(bound)
+        if chunker.at_cut and not more and not done:
+            # Where nodes end is decided by keys and lengths: if these stay, so does the cut.
+            changed = node.changed(changed_keys, changed_values)
+            if changed is not None:
+                yield [entry if changed is node else chunker.take(changed)]
+                return
         end = bisect_right(node.keys, changed_keys[-1], done) if more else len(node.keys)
         keys, values = _merge(
             node.keys[done:end], node.values[done:end], changed_keys, changed_values
         )
-        if chunker.at_cut and not more and keys == node.keys and values == node.values:
-            yield [entry]  # the changes said nothing new: the node stays without being written
-            return
         yield chunker.add(keys, values)
         done = end
 

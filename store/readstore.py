@@ -18,7 +18,7 @@ from store.records import NO_ID
 from store.tree import Tree
 from store.types import BranchInfo, Difference, LogEntry, Problem, SnapshotInfo
 
-EMPTY_ROOT = objectid.object_id(objectid.NODE, node.EMPTY)
+EMPTY_ROOT = objectid.object_id(objectid.NODE, node.EMPTY.data)
 
 
 class ReadStore(ABC):

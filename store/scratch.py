@@ -25,7 +25,9 @@ from store.types import Inode, Usage
 
 Change = tuple[bytes, bytes | None]
 
-_NODE_CACHE_BYTES = 32 * 1024 * 1024
+# Nodes of the states before, by what they would take alone: those of a state share most of it with
+# the ones that they came from.
+_NODE_CACHE_BYTES = 64 * 1024 * 1024
 _CACHE_ENTRIES = 50_000
 _ROOT_INO = 1
 
@@ -38,10 +40,6 @@ class NewNodes:
         self._cache: GenerationCache[bytes, nodes.Node] = GenerationCache(
             Budget(_NODE_CACHE_BYTES // 2, Disposal())
         )
-        # What was put lately, to be decoded when it is asked for: many nodes never are.
-        self._raw: GenerationCache[bytes, bytes] = GenerationCache(
-            Budget(_NODE_CACHE_BYTES // 4, Disposal())
-        )
 
     def write_to(self, writer: ObjectWriter) -> None:
         """Go on with another writer; what the last one put has been published."""
@@ -51,21 +49,18 @@ class NewNodes:
         """A node by its id. Raises Damaged, StorageFailure."""
         found = self._cache.get(oid)
         if found is None:
-            data = self._raw.get(oid)
-            if data is None:
-                place = self._writer.added.get(oid)
-                if place is None:
-                    return self._view.node(oid)
-                self._writer.flush_buffers()
-                data = self._view.read_at(oid, place)
-            found = nodes.decode(data)
+            place = self._writer.added.get(oid)
+            if place is None:
+                return self._view.node(oid)
+            self._writer.flush_buffers()
+            found = nodes.decode(self._view.read_at(oid, place))
             self._cache.put(oid, found, found.weight)
         return found
 
-    def put_node(self, data: bytes) -> bytes:
+    def put_node(self, node: nodes.Node) -> bytes:
         """Store a node; it is likely to be read again soon."""
-        oid = self._writer.put_node(data)
-        self._raw.put(oid, data, len(data))
+        oid = self._writer.put_node(node)
+        self._cache.put(oid, node, node.weight)
         return oid
 
 
@@ -115,8 +110,7 @@ class Scratch:
         """A tree that starts as a stored map; the one before is done with."""
         self._base = base
         self._layer = Layer(0, None, base, Gauge())
-        self._tree = Tree(self, Chain(self, self._layer, base), root_ino, usage, read_only=False)
-        return self._tree
+        return Tree(self, Chain(self, self._layer, base), root_ino, usage, read_only=False)
 
     def empty_tree(self, empty_root: bytes) -> Tree:
         """A tree with nothing in it but its root."""
@@ -136,13 +130,12 @@ class Scratch:
         value = extent_value(data, self.writer.put_chunk)
         return None if value == records.EMPTY_DATA else value
 
-    def fold(self) -> bytes:
-        """The root of the map with all changes made; the tree goes on over that."""
+    def fold(self, tree: Tree) -> bytes:
+        """The root of the map with all changes made; the tree, the last one, goes on over that."""
         if not self._layer.mem.empty():
             self._base = prolly.edit(self._nodes, self._nodes, self._base, self._changes())
             self._layer = Layer(0, None, self._base, Gauge())
-            chain, tree = Chain(self, self._layer, self._base), self._tree
-            tree.rebase(chain, tree.root, tree.usage())
+            tree.rebase(Chain(self, self._layer, self._base), tree.root, tree.usage())
         return self._base
 
     def _changes(self) -> Iterator[Change]:

@@ -394,8 +394,9 @@ class Store(ReadStore):
 
 def _put_empty_root(engine: Engine) -> None:
     writer = ObjectWriter(engine.index, engine.packs, engine.reader)
-    place = Location(0, 0, len(node.EMPTY), len(node.EMPTY), codec.RAW, objectid.NODE)
-    writer.copy(EMPTY_ROOT, place, node.EMPTY)
+    empty = node.EMPTY.data
+    place = Location(0, 0, len(empty), len(empty), codec.RAW, objectid.NODE)
+    writer.copy(EMPTY_ROOT, place, empty)
     writer.sync()
     engine.publish(dict(writer.added), writer.sizes(), journalled=False)
     writer.close()

@@ -13,11 +13,13 @@ ROOT = Path(__file__).parent.parent
 EXPECTED = os.environ.get("FSGW_EXPECT_COMPILED") == "1"
 HOT = (
     "fuse.session",
+    "gitdoor.translate",
     "nfs.dispatch",
     "nfs.nfs3_names",
     "nfs.record",
     "store.names",
     "store.content",
+    "store.prolly_edit",
 )
 
 
@@ -31,12 +33,13 @@ def test_the_hot_modules_are_compiled(name: str) -> None:
 
 @pytest.mark.skipif(EXPECTED, reason="there is no source tree here")
 def test_no_compiled_module_hides_its_source() -> None:
-    packages = ("fsgw", "fuse", "nfs", "store")
+    packages = ("fsgw", "fuse", "gitdoor", "nfs", "store")
     assert [path for name in packages for path in (ROOT / name).rglob("*.so")] == []
 
 
 @pytest.mark.skipif(EXPECTED, reason="there is no source tree here")
 def test_what_is_compiled_exists() -> None:
-    listed = re.findall(r'"((?:fuse|nfs|store)/[a-z0-9_]+[.]py)"', (ROOT / "setup.py").read_text())
+    text = (ROOT / "setup.py").read_text()
+    listed = re.findall(r'"((?:fuse|gitdoor|nfs|store)/[a-z0-9_]+[.]py)"', text)
     assert set(listed) >= {name.replace(".", "/") + ".py" for name in HOT}
     assert [path for path in listed if not (ROOT / path).is_file()] == []

@@ -31,9 +31,9 @@ class Nodes:
             raise StorageFailure(f"no node {oid.hex()}")
         return decode(self.data[oid])
 
-    def put_node(self, data: bytes) -> bytes:
-        oid = blake3(data).digest()
-        self.data[oid] = data
+    def put_node(self, node: Node) -> bytes:
+        oid = blake3(node.data).digest()
+        self.data[oid] = node.data
         self.puts.append(oid)
         return oid
 
@@ -48,9 +48,9 @@ class WriteOnly:
     def __init__(self) -> None:
         self.data: dict[bytes, bytes] = {}
 
-    def put_node(self, data: bytes) -> bytes:
-        oid = blake3(data).digest()
-        self.data[oid] = data
+    def put_node(self, node: Node) -> bytes:
+        oid = blake3(node.data).digest()
+        self.data[oid] = node.data
         return oid
 
 
@@ -65,7 +65,7 @@ def edit(
     sink = WriteOnly()
     new = prolly.edit(nodes, sink, root, sorted(changes.items()), shape)
     for data in sink.data.values():
-        nodes.put_node(data)
+        nodes.put_node(decode(data))
     return new
 
 

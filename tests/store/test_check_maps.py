@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from store import keys, prolly
-from store.node import encode
+from store.node import Node, new
 from store.objects import ObjectWriter
 from store.types import ROOT, Problem
 from tests.store.breaches import World, chunk, found, opened
@@ -38,8 +38,8 @@ class _Sink:
         self._engine = world.store.engine
         self._writer = ObjectWriter(self._engine.index, self._engine.packs, self._engine.reader)
 
-    def put_node(self, data: bytes) -> bytes:
-        return self._writer.put_node(data)
+    def put_node(self, node: Node) -> bytes:
+        return self._writer.put_node(node)
 
     def publish(self) -> None:
         self._writer.sync()
@@ -84,7 +84,7 @@ def test_unsorted_node_is_found(world: World) -> None:
     """M2."""
     names, values = map(list, zip(*entries_of_new(world), strict=True))
     sink = _Sink(world)
-    root = sink.put_node(encode(0, [*names[1:], names[0]], [*values[1:], values[0]]))
+    root = sink.put_node(new(0, [*names[1:], names[0]], [*values[1:], values[0]]))
     sink.publish()
     seal_as(world, root)
     (problem,) = world.store.check()
@@ -104,11 +104,11 @@ def test_child_unlike_what_its_parent_says_is_found(world: World, level: int) ->
     half = len(entries) // 2
     sink = _Sink(world)
     ids = [
-        sink.put_node(encode(0, *map(list, zip(*part, strict=True))))
+        sink.put_node(new(0, *map(list, zip(*part, strict=True))))
         for part in (entries[:half], entries[half:])
     ]
     last = [entries[half - 1][0], entries[-1][0] + (b"x" if level == 1 else b"")]
-    root = sink.put_node(encode(level, last, ids))
+    root = sink.put_node(new(level, last, ids))
     sink.publish()
     seal_as(world, root)
     problems = world.store.check()
@@ -121,7 +121,7 @@ def test_root_with_a_single_child_is_found(world: World) -> None:
     below = build(world, entries)
     sink = _Sink(world)
     root = sink.put_node(
-        encode(world.store.engine.objects.node(below).level + 1, [max(entries)], [below])
+        new(world.store.engine.objects.node(below).level + 1, [max(entries)], [below])
     )
     sink.publish()
     seal_as(world, root)

@@ -143,7 +143,7 @@ def test_values_of_fields_are_the_codes() -> None:
         (str(batch._DELETE_RANGE), "delete"),
         (str(batch._TRIM), "trim"),
     ]
-    assert node.EMPTY.hex() in section("Node")
+    assert node.EMPTY.data.hex() in section("Node")
     assert batch.TOMBSTONE == b""
     assert keys.PRESENT.hex() in section("The map")
 

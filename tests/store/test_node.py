@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store.errors import Damaged
-from store.node import COUNT_MAX, EMPTY, KEY_BYTES_MAX, Node, child, decode, encode
+from store.node import COUNT_MAX, EMPTY, KEY_BYTES_MAX, Node, child, decode, new
 
 LEAF = bytes.fromhex(
     "00"  # level: a leaf
@@ -35,20 +35,20 @@ INNER_KEYS, INNER_VALUES = [b"k", b"key"], [bytes(range(32)), bytes(range(32, 64
 
 
 def test_layout_of_leaf() -> None:
-    assert encode(0, LEAF_KEYS, LEAF_VALUES) == LEAF
+    assert new(0, LEAF_KEYS, LEAF_VALUES).data == LEAF
     node = decode(LEAF)
     assert (node.level, node.keys, node.values) == (0, LEAF_KEYS, LEAF_VALUES)
 
 
 def test_layout_of_inner_node() -> None:
-    assert encode(2, INNER_KEYS, INNER_VALUES) == INNER
+    assert new(2, INNER_KEYS, INNER_VALUES).data == INNER
     node = decode(INNER)
     assert (node.level, node.keys, node.values) == (2, INNER_KEYS, INNER_VALUES)
 
 
 def test_layout_of_empty_map() -> None:
-    assert EMPTY == b"\0\0\0"
-    node = decode(EMPTY)
+    assert EMPTY.data == b"\0\0\0"
+    node = decode(EMPTY.data)
     assert (node.level, node.keys, node.values) == (0, [], [])
 
 
@@ -59,13 +59,13 @@ def test_layout_of_empty_map() -> None:
 def test_round_trip(level: int, entries: list[tuple[bytes, bytes]]) -> None:
     keys = [key for key, _ in entries]
     values = [value[:32].ljust(32, b"\0") if level else value for _, value in entries]
-    node = decode(encode(level, keys, values))
+    node = decode(new(level, keys, values).data)
     assert (node.level, node.keys, node.values) == (level, keys, values)
 
 
 def test_long_entries_round_trip() -> None:
     keys, values = [b"k" * KEY_BYTES_MAX], [b"v" * 70 * 1024]
-    node = decode(encode(0, keys, values))
+    node = decode(new(0, keys, values).data)
     assert (node.keys, node.values) == (keys, values)
 
 
@@ -76,7 +76,7 @@ def test_cut_at_every_length(data: bytes) -> None:
             decode(data[:length])
 
 
-@pytest.mark.parametrize("data", [LEAF, INNER, EMPTY], ids=["leaf", "inner", "empty"])
+@pytest.mark.parametrize("data", [LEAF, INNER, EMPTY.data], ids=["leaf", "inner", "empty"])
 def test_trailing_byte(data: bytes) -> None:
     with pytest.raises(Damaged, match="where its lengths make"):
         decode(data + b"\0")
@@ -101,7 +101,7 @@ def test_any_bytes_decode_to_what_they_say_or_are_damaged(data: bytes) -> None:
         node = decode(data)
     except Damaged:
         return
-    assert encode(node.level, node.keys, node.values) == data
+    assert new(node.level, node.keys, node.values).data == data
 
 
 @given(st.sampled_from([LEAF, INNER]), st.data())
@@ -114,7 +114,7 @@ def test_changed_bytes_decode_to_what_they_say_or_are_damaged(
         node = decode(bytes(changed))
     except Damaged:
         return
-    assert encode(node.level, node.keys, node.values) == changed
+    assert new(node.level, node.keys, node.values).data == changed
 
 
 @pytest.mark.parametrize(
@@ -129,21 +129,47 @@ def test_changed_bytes_decode_to_what_they_say_or_are_damaged(
 )
 def test_what_does_not_fit_is_refused(level: int, keys: list[bytes], values: list[bytes]) -> None:
     with pytest.raises(ValueError, match="do not fit"):
-        encode(level, keys, values)
+        new(level, keys, values)
 
 
 def test_verify_finds_order() -> None:
     decode(LEAF).verify()
-    decode(EMPTY).verify()
+    decode(EMPTY.data).verify()
     for keys in ([b"b", b"a"], [b"a", b"a"], [b"a", b"c", b"b"]):
-        node = decode(encode(0, keys, [b""] * len(keys)))
+        node = new(0, keys, [b""] * len(keys))
         with pytest.raises(Damaged, match=f"key {keys[-1].hex()} follows {keys[-2].hex()}"):
             node.verify()
 
 
 def test_weight_covers_the_bytes_held() -> None:
-    node = decode(encode(0, [b"k" * 100, b"l" * 100], [b"v" * 1000, b"w" * 1000]))
+    node = new(0, [b"k" * 100, b"l" * 100], [b"v" * 1000, b"w" * 1000])
     assert node.weight >= 2 * (100 + 1000) + 4 * 33
+
+
+def test_size_is_that_of_the_bytes() -> None:
+    for data in (LEAF, INNER, EMPTY.data):
+        assert decode(data).size == len(data)
+    assert new(0, LEAF_KEYS, LEAF_VALUES).size == len(LEAF)
+
+
+def test_changed_keeps_keys_and_lengths() -> None:
+    node = decode(LEAF)
+    changed = node.changed([b"a", b"b\0", b"nothing"], [b"123", b"!", None])
+    assert changed is not None
+    assert changed.data == new(0, LEAF_KEYS, [b"123", b"", b"!"]).data
+    assert (node.data, node.values) == (LEAF, LEAF_VALUES)
+
+
+def test_changed_by_nothing_new_is_itself() -> None:
+    node = decode(LEAF)
+    for changes in ({}, {b"a": b"xyx", b"ab": b""}, {b"c": None}):
+        assert node.changed(list(changes), list(changes.values())) is node
+
+
+@pytest.mark.parametrize("change", [(b"a", None), (b"a", b"1"), (b"aa", b""), (b"c", b"")])
+def test_changed_refuses_what_may_move_its_end(change: tuple[bytes, bytes | None]) -> None:
+    keys, values = [b"b\0", change[0]], [b"?", change[1]]
+    assert decode(LEAF).changed(keys, values) is None
 
 
 class OneNode:

@@ -11,7 +11,7 @@ import pytest
 
 from store import prolly
 from store.errors import Damaged, StorageFailure
-from store.node import Change, encode
+from store.node import Change, Node, new
 from store.prolly import SHAPE
 from store.prolly_build import BATCH_CHANGES
 from tests.store.prolly_nodes import Nodes, build, depth, edit, numbered
@@ -68,10 +68,10 @@ def test_edit_draws_changes_as_it_goes() -> None:
     drawn = 0
 
     class Sink:
-        def put_node(self, data: bytes) -> bytes:
+        def put_node(self, node: Node) -> bytes:
             if not drawn_at_first_put:
                 drawn_at_first_put.append(drawn)
-            return nodes.put_node(data)
+            return nodes.put_node(node)
 
     def changes() -> Iterable[Change]:
         nonlocal drawn
@@ -186,10 +186,10 @@ def test_walk_reports_what_cannot_be_read_and_goes_on() -> None:
 
 def swapped_parent(nodes: Nodes, level: int) -> tuple[bytes, bytes]:
     """A two-entry inner node whose second entry does not say what its child is; and that child."""
-    left = nodes.put_node(encode(0, [b"a"], [b"1"]))
-    right = nodes.put_node(encode(0, [b"b"], [b"2"]))
+    left = nodes.put_node(new(0, [b"a"], [b"1"]))
+    right = nodes.put_node(new(0, [b"b"], [b"2"]))
     last = b"b" if level > 1 else b"c"
-    return nodes.put_node(encode(level, [b"a", last], [left, right])), right
+    return nodes.put_node(new(level, [b"a", last], [left, right])), right
 
 
 def test_walk_holds_children_to_their_parents_word() -> None:
