@@ -9,8 +9,8 @@ commit's own, with only the directories in which there is:
     @ID      the content of a file that git does not see
 
 A line is JSON. What it leaves out is as git brings it: permissions 644, 755 or 777, owner and group
-0, no extended attributes, one name, times as an import gives them. A name is text in UTF-8, other
-bytes as lone surrogates (PEP 383).
+0, no extended attributes, one name, mtime as an import gives it, atime as mtime. A name is text in
+UTF-8, other bytes as lone surrogates (PEP 383).
 
     {"name": "etc", "mode": "0750", "uid": 0, "gid": 4, "mtime": 1700000000123456789, ...}
 """

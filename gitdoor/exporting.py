@@ -104,13 +104,15 @@ def _write(store: Store, found: list[Tip], path: Path, advance: Advance) -> Expo
         items += reaching.items(history, history, picked.nodes, inside.__contains__)
         told = Telling(history, picked.nodes)
         try:
-            for node in reversed(picked.nodes):
+            for node in reaching.parents_first(picked.nodes):
                 told.add(node)
-            if (attributes := told.finish()) is not None:
-                refs.append(Ref(REF, attributes[0], None))
-                items += attributes[1]
+            also = told.finish()
+            if also is not None:
+                there = {item.id for item in items}
+                items += [item for item in also.items if item.id not in there]
+            more = [] if also is None else [Ref(REF, also.commit, None)]
             head = first_branch(found)
-            write_repository(path, history, items, refs, head, picked.shallow, advance)
+            write_repository(path, history, items, [*refs, *more], head, picked.shallow, advance)
         finally:
             told.close()
         return Exported(len(picked.nodes), len(items), len(refs), left)

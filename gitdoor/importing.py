@@ -14,9 +14,11 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from gitdoor import objects
+from gitdoor.attributes import REF
 from gitdoor.names import HEADS, TAGS, is_ref, store_name
 from gitdoor.objects import BadObject, tag_target
 from gitdoor.refs import branch_names, tag_names
+from gitdoor.restoring import Tellings, roots_in
 from gitdoor.source import Large, Repository, Source
 from gitdoor.translate import FromFiles, Translator
 from gitdoor.work import Work
@@ -76,6 +78,7 @@ def import_repository(
     """
     with store.held():
         work = Work(store.engine)
+        also = repository.another()  # what it is asked comes between the answers to other questions
         try:
             refs, first = yield repository.refs
             heads = _branches(refs, prefixes, first)
@@ -86,7 +89,8 @@ def import_repository(
                 tips += [refs[name][1] for name in tags]
             commits = yield partial(_listed, repository, tips, known)
             fresh = [oid for oid in commits if work.commit_of(oid) is None]
-            yield from translated(store, work, repository, fresh, None, advance)
+            tellings = yield partial(_tellings, also, bool(fresh))
+            yield from translated(store, work, repository, fresh, None, advance, tellings=tellings)
             lines = yield partial(_tagged, repository, work, refs, heads, tags)
             pairs = [(work.commit_of(refs[name][1]), newest_of(store, name)) for name in heads]
             follows = yield partial(following, work, pairs)
@@ -94,6 +98,16 @@ def import_repository(
         finally:
             work.close()
             repository.close()
+            also.close()
+
+
+def _tellings(repository: Repository, wanted: bool) -> Tellings | None:
+    """What a repository tells that git cannot say, if it does and if it is wanted."""
+    top = repository.tree_of(REF) if wanted else None
+    try:
+        return None if top is None else Tellings(repository, roots_in(repository, top))
+    except BadObject as error:
+        raise errors.InvalidArgument(str(error)) from None
 
 
 def _listed(repository: Repository, tips: list[bytes], known: list[bytes]) -> list[bytes]:
@@ -128,10 +142,12 @@ def translated(
     file_time_ns: int | None,
     advance: Advance,
     from_files: FromFiles | None = None,
+    tellings: Tellings | None = None,
 ) -> Beside:
     """Bring commits in, parents first; the store knows them then, but no branch has them."""
     engine = store.engine
-    translator = Translator(engine, work, source, engine.now(), file_time_ns, from_files)
+    now_ns = engine.now()
+    translator = Translator(engine, work, source, now_ns, file_time_ns, from_files, tellings)
     done = 0
     while done < len(commits):
         before = done

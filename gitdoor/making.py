@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from typing import NamedTuple
 
+from gitdoor.attributes import Line
 from gitdoor.entries import key_of, listing, plain_name, tree_of
 from gitdoor.objects import (
     DIRECTORY,
@@ -55,6 +56,16 @@ class Directory:
         self.subs: dict[bytes, Directory] = {}
 
 
+class Told(NamedTuple):
+    """A directory of which something is told that git cannot say: its path, the lines that it had,
+    those that it has, and the names in which git changes something."""
+
+    path: bytes
+    old: dict[bytes, Line]
+    new: dict[bytes, Line]
+    items: frozenset[bytes]
+
+
 class Plan(NamedTuple):
     """All of a commit that has been read before anything is changed."""
 
@@ -66,6 +77,7 @@ class Plan(NamedTuple):
     usage: Usage
     links: dict[bytes, bytes]
     new_inodes: int
+    told: list[Told]
 
 
 class Making:
@@ -145,7 +157,7 @@ class Making:
             self._remove(here.ino, item.name, old)
         if not fresh:  # else nothing can be in the way
             self._make_way(here.ino, item.name, kind)
-        attrs = SetAttr(uid=here.uid, gid=here.gid, mtime_ns=self.time_ns)
+        attrs = SetAttr(uid=here.uid, gid=here.gid, mtime_ns=self.time_ns, atime_ns=self.time_ns)
         if kind == "d":
             found = None if fresh else self._found(here.ino, item.name)
             if found is not None:
@@ -190,7 +202,7 @@ class Making:
         if inode.nlink == 1:
             return inode.ino
         self.tree.unlink(ROOT, directory, name)
-        attrs = SetAttr(uid=inode.uid, gid=inode.gid, mtime_ns=self.time_ns)
+        attrs = SetAttr(uid=inode.uid, gid=inode.gid, mtime_ns=self.time_ns, atime_ns=self.time_ns)
         made = self.tree.create(ROOT, directory, name, inode.mode & 0o7777, attrs=attrs)
         return made.inode.ino
 

@@ -2,7 +2,7 @@
 
 Git refuses to check out `.git` under any name that some file system takes for it (fsck.c,
 `is_hfs_dotgit` and `is_ntfs_dotgit`), so such names are left out of what git sees. A symbolic link
-called `.gitmodules` it refuses as well.
+called `.gitmodules` it refuses as well, and a directory of that name, or called `.gitattributes`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _IGNORED = dict.fromkeys(
     [*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF]
 )
 _NTFS = re.compile(rb"(?i)(?:\.git|git~1)[ .]*(?:\Z|[\\:])")
+_NTFS_ATTRIBUTES = re.compile(rb"(?i)(?:\.gitattributes|gitatt~[1-4]|gi7d29~[0-9])[ .]*(?:\Z|:)")
 _NTFS_MODULES = re.compile(rb"(?i)(?:\.gitmodules|gitmod~[1-4]|gi7eba~[0-9])[ .]*(?:\Z|:)")
 _KINDS = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
 # Names that snapshots get when nobody gives them one: no tags are made of these.
@@ -39,7 +40,12 @@ def left_out(name: bytes, type_bits: int) -> bool:
         return True
     if name[:1] != b"." and name[:1] not in b"gG" and name.isascii() and b"\\" not in name:
         return False
-    return refused(name) or (type_bits == stat.S_IFLNK and _is_modules(name))
+    if refused(name):
+        return True
+    # What git reads itself has to be a file; of `.gitattributes` it lets a link pass.
+    if type_bits == stat.S_IFDIR:
+        return _is_modules(name) or _is_attributes(name)
+    return type_bits == stat.S_IFLNK and _is_modules(name)
 
 
 def refused(name: bytes) -> bool:
@@ -57,6 +63,10 @@ def _as_hfs(name: bytes) -> str:
 
 def _is_modules(name: bytes) -> bool:
     return bool(_NTFS_MODULES.match(name)) or _as_hfs(name) == ".gitmodules"
+
+
+def _is_attributes(name: bytes) -> bool:
+    return bool(_NTFS_ATTRIBUTES.match(name)) or _as_hfs(name) == ".gitattributes"
 
 
 def is_automatic(name: str) -> bool:

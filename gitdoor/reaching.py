@@ -107,6 +107,24 @@ def chosen(graph: Graph, wants: Iterable[bytes], haves: Iterable[bytes]) -> Chos
     return Chosen(nodes, shallow)
 
 
+def parents_first(nodes: Iterable[Node]) -> list[Node]:
+    """The same commits, each after those of its parents that are among them."""
+    left = {node.id: node for node in nodes}
+    found: list[Node] = []
+    todo = list(left.values())
+    while todo:
+        node = todo[-1]
+        waiting = [left[parent] for parent in node.parents if parent in left]
+        if node.id not in left:
+            todo.pop()
+        elif waiting:
+            todo += waiting
+        else:
+            del left[node.id]
+            found.append(todo.pop())
+    return found
+
+
 def to_depth(graph: Graph, wants: Iterable[bytes], depth: int) -> tuple[set[bytes], set[bytes]]:
     """Commits at most so deep below wanted ones (which are at depth 1), and those where the cut
     is."""

@@ -8,40 +8,32 @@ removed, names of one inode are joined or parted, and every name gets what its l
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
 
 from gitdoor import attributes
 from gitdoor.attributes import DIRECTORY_SIGN, KINDS, LINES, NOTHING, SELF, Line
 from gitdoor.entries import key_of
-from gitdoor.making import Directory, Making, form
+from gitdoor.making import Directory, Making, Told
 from gitdoor.names import left_out
-from gitdoor.objects import BadObject, parse_tree, sort_key
-from gitdoor.source import Large, Source
-from store import prolly
+from gitdoor.objects import BadObject, parse_tree
+from gitdoor.source import PIECE_BYTES, Large, Source
+from store import errors, prolly
 from store.cache import Budget, GenerationCache
 from store.disposal import Disposal
-from store.errors import NotEmpty
 from store.gitrows import BLOB, TREE, GitCommit, GitEntry
 from store.readstore import EMPTY_ROOT
 from store.types import ROOT, Inode, SetAttr
 
-Lines = dict[bytes, Line]
 Extents = Callable[[bytes | Large], tuple[int, list[bytes | None]]]
 
 # Trees and lines kept, as bytes there.
 _KEPT_BYTES = 32 << 20
-_COPIED_BYTES = 1 << 20
-
-
-class Told(NamedTuple):
-    """A directory: its path, the lines that it had, those that it has, and the names in which git
-    has changed something; whether it made what they are."""
-
-    path: bytes
-    old: Lines
-    new: Lines
-    items: dict[bytes, bool]
+# What a tree says of things that cannot be.
+_REFUSALS = (
+    *(errors.InvalidName, errors.NameTooLong, errors.InvalidArgument, errors.Unsupported),
+    *(errors.Exists, errors.NotDirectory, errors.IsDirectory, errors.NotPermitted),
+    *(errors.NotFound, errors.FileTooBig),
+)
 
 
 class Tellings:
@@ -60,11 +52,11 @@ class Tellings:
         new, old = self._roots.get(commit), self._roots.get(base or b"")
         if new is None and old is None:
             return []
-        wanted = {path: dict[bytes, bool]() for path in self._differing(new, old)}
+        wanted = {path: frozenset[bytes]() for path in self._differing(new, old)}
         wanted |= _touched(top)
         for path in list(wanted):
             if path:  # its own line is there
-                wanted.setdefault(path.rpartition(b"/")[0], {})
+                wanted.setdefault(path.rpartition(b"/")[0], frozenset())
         ordered = sorted(
             wanted.items(), key=lambda item: (item[0].count(b"/") + bool(item[0]), item)
         )
@@ -72,6 +64,18 @@ class Tellings:
             Told(path, self._lines(old, path), self._lines(new, path), items)
             for path, items in ordered
         ]
+
+    def restore(
+        self, making: Making, base: GitCommit | None, told: list[Told], extents: Extents
+    ) -> int:
+        """Do to a tree what is told of its commit; says how many more names it has then that git
+        cannot have. Raises BadObject, NotFound."""
+        restoring = _Restoring(making, base, self._source, extents)
+        try:
+            restoring.run(told)
+        except _REFUSALS as error:
+            raise BadObject(f"attributes: {error}") from None
+        return restoring.left_out
 
     def _differing(self, new: bytes | None, old: bytes | None) -> Iterable[bytes]:
         """The directories whose lines differ."""
@@ -88,7 +92,7 @@ class Tellings:
                     below = path + b"/" + name[1:] if path else name[1:]
                     todo.append((below, now.get(name), was.get(name)))
 
-    def _lines(self, tree: bytes | None, path: bytes) -> Lines:
+    def _lines(self, tree: bytes | None, path: bytes) -> dict[bytes, Line]:
         """The lines of the directory at a path."""
         for name in path.split(b"/") if path else ():
             tree = self._entries(tree).get(DIRECTORY_SIGN + name)
@@ -115,22 +119,20 @@ def _depth(path: bytes) -> tuple[int, bytes]:
     return path.count(b"/") + bool(path), path
 
 
-def _touched(top: Directory) -> dict[bytes, dict[bytes, bool]]:
-    """The directories in which git changes anything, and which names there, as `Told` has them."""
-    found: dict[bytes, dict[bytes, bool]] = {}
+def _touched(top: Directory) -> dict[bytes, frozenset[bytes]]:
+    """The directories in which git changes anything, and which names there."""
+    found: dict[bytes, frozenset[bytes]] = {}
     todo = [top]
     while todo:
         directory = todo.pop()
-        names = {name: False for name, _ in directory.gone}
-        for item in directory.items:
-            names[item.name] = item.old is None or form(item.old.mode) != form(item.mode)
+        names = [item.name for item in directory.items] + [name for name, _ in directory.gone]
         if names:
-            found[directory.path.rstrip(b"/")] = names
+            found[directory.path.rstrip(b"/")] = frozenset(names)
         todo += directory.subs.values()
     return found
 
 
-class Restoring:
+class _Restoring:
     """One commit's tellings being done to its tree; `left_out` grows by the names that it gets and
     that git cannot have."""
 
@@ -141,24 +143,21 @@ class Restoring:
         self._source, self._extents = source, extents
         self._entries = EMPTY_ROOT if base is None else base.entries
         self._groups: dict[int, list[tuple[int, bytes, Line]]] = {}
-        self._directories: list[tuple[int, Line, bool]] = []
-        self._gone: list[tuple[int, bytes]] = []
+        self._directories: list[tuple[int, Line]] = []
         self.left_out = 0
 
     def run(self, told: list[Told]) -> None:
         """Do it. Raises BadObject for what cannot be."""
         for directory in told:
             found = self._at(directory.path)
-            if found is not None:
+            if found is not None and stat.S_ISDIR(found.mode):
                 self._in_directory(found.ino, directory)
             elif directory.new:
                 raise BadObject(f"attributes of {directory.path!r}, which is not there")
         for members in self._groups.values():
             self._join(members)
-        for parent, name in reversed(self._gone):
-            self._remove(parent, name)
-        for ino, line, fresh in reversed(self._directories):
-            self._apply(self._tree.getattr(ino), line, fresh=fresh)
+        for ino, line in reversed(self._directories):
+            self._apply(self._tree.getattr(ino), line)
 
     def _at(self, path: bytes) -> Inode | None:
         inode = self._tree.getattr(self._tree.root)
@@ -170,31 +169,57 @@ class Restoring:
         return inode
 
     def _in_directory(self, parent: int, told: Told) -> None:
-        names = dict.fromkeys([*told.old, *told.new, *told.items])
-        for name in names:
+        for name in {b"", b".."} & told.new.keys():
+            raise BadObject(f"attributes of {name!r}, which is no name")
+        self._clear(parent, told)
+        for name in dict.fromkeys([*told.old, *told.new, *told.items]):
             line, was = told.new.get(name, NOTHING), told.old.get(name, NOTHING)
             if name == SELF:
-                self._directories.append((parent, line, False))
+                self._directories.append((parent, line))
                 continue
-            fresh = told.items.get(name, False)
             found = self._tree.child(parent, name)
             if line.kind:
-                before = found
                 found = self._present(parent, name, line, was, found)
-                fresh = before is None or before.ino != found.ino
-            elif found is not None and was.kind and name not in told.items:
-                self._gone.append((parent, name))
-                continue
             if found is None:
                 continue
             if stat.S_ISDIR(found.mode):
-                self._directories.append((found.ino, line, fresh))
+                self._directories.append((found.ino, line))
                 continue
-            if line.link is None and found.nlink > 1:
-                found = self._part(parent, name, found)
-            elif line.link is not None:
+            if line.link is not None:
                 self._groups.setdefault(line.link[0], []).append((parent, name, line))
-            self._apply(found, line, fresh=fresh)
+                continue
+            if found.nlink > 1:
+                found = self._part(parent, name, found)
+            self._apply(found, line)
+
+    def _clear(self, parent: int, told: Told) -> None:
+        """Remove what is there and neither git's nor told of."""
+        is_hidden = any(left_out(name, stat.S_IFDIR) for name in told.path.split(b"/") if name)
+        gone = []
+        cookie, eof = 0, False
+        while not eof:
+            entries, eof = self._tree.readdir(ROOT, parent, cookie)
+            for entry in entries:
+                cookie = entry.cookie
+                line = told.new.get(entry.name, NOTHING)
+                if entry.name in (b".", b"..") or KINDS.get(line.kind) == entry.type:
+                    continue
+                if line.kind or is_hidden or self._entry(parent, entry.name, entry.type) is None:
+                    gone.append(entry.name)
+        for name in gone:
+            self._remove(parent, name)
+
+    def _entry(self, parent: int, name: bytes, type_bits: int) -> GitEntry | None:
+        """What git has at a name."""
+        names = (name + b"/", name) if type_bits == stat.S_IFDIR else (name,)
+        for key in [key_of(parent, name) for name in names]:
+            changed = key in self._making.changes
+            value = self._making.changes.get(key)
+            if not changed:
+                value = prolly.get(self._making.nodes, self._entries, key)
+            if value is not None:
+                return GitEntry.decode(value)
+        return None
 
     # --- what git does not see ----------------------------------------------------------------
 
@@ -203,9 +228,12 @@ class Restoring:
     ) -> Inode:
         """Have what a line says is there."""
         bits = KINDS[line.kind]
-        same = found is not None and found.type == bits and (
-            (line.device, line.target) == (was.device, was.target) or bits == stat.S_IFDIR
-        )  # fmt: skip
+        # A file that has other names as well may have to part from them: a new one does.
+        same = found is not None and (
+            bits == stat.S_IFDIR
+            or line == was
+            or (found.nlink == 1 and (line.device, line.target) == (was.device, was.target))
+        )
         if found is not None and not same:
             self._remove(parent, name)
             found = None
@@ -229,32 +257,41 @@ class Restoring:
         return found
 
     def _remove(self, parent: int, name: bytes) -> None:
-        """Remove a name; a directory that is not empty is git's by now, and stays."""
-        found = self._tree.child(parent, name)
-        if found is None:
-            return
-        try:
-            if stat.S_ISDIR(found.mode):
-                self._tree.rmdir(ROOT, parent, name)
-            else:
-                self._tree.unlink(ROOT, parent, name)
-        except NotEmpty:
-            return
-        self.left_out -= left_out(name, found.type)
+        """Remove a name, and all that is in it."""
+        tree, todo = self._tree, [(parent, name)]
+        while todo:
+            parent, name = todo[-1]
+            found = tree.lookup(ROOT, parent, name)
+            below: list[tuple[int, bytes]] = []
+            if stat.S_ISDIR(found.mode) and found.size:
+                entries, _ = tree.readdir(ROOT, found.ino)
+                below = [(found.ino, e.name) for e in entries if e.name not in (b".", b"..")]
+            if below:
+                todo += below
+                continue
+            (tree.rmdir if stat.S_ISDIR(found.mode) else tree.unlink)(ROOT, parent, name)
+            self.left_out -= left_out(name, found.type)
+            todo.pop()
 
     # --- names of one inode -------------------------------------------------------------------
 
     def _join(self, members: list[tuple[int, bytes, Line]]) -> None:
-        """Have names lead to one inode."""
+        """Have names lead to one inode, and no others if these are all."""
         tree = self._tree
-        parent, name, _ = members[0]
-        first = tree.lookup(ROOT, parent, name).ino
-        for parent, name, line in members[1:]:
-            if tree.lookup(ROOT, parent, name).ino != first:
-                tree.unlink(ROOT, parent, name)
-                tree.link(ROOT, first, parent, name)
+        there = [tree.lookup(ROOT, parent, name) for parent, name, _ in members]
+        parent, name, line = members[0]
+        first = there[0]
+        strangers = first.nlink - sum(inode.ino == first.ino for inode in there)
+        if strangers and line.link is not None and line.link[1] == len(members):
+            first = self._part(parent, name, first)
+        self._apply(first, line)
+        for (parent, name, line), inode in zip(members, there, strict=True):
+            if name != members[0][1] or parent != members[0][0]:
+                if inode.ino != first.ino:
+                    tree.unlink(ROOT, parent, name)
+                    tree.link(ROOT, first.ino, parent, name)
                 if not line.kind:
-                    self._lead(parent, name, first)
+                    self._lead(parent, name, first.ino)
 
     def _part(self, parent: int, name: bytes, inode: Inode) -> Inode:
         """Have a name lead to an inode of its own, with the same content."""
@@ -264,11 +301,10 @@ class Restoring:
             tree.unlink(ROOT, parent, name)
             made = tree.symlink(ROOT, parent, name, target).inode
         elif stat.S_ISREG(inode.mode):
+            extents = self._extents(Large(inode.size, self._pieces(inode)))
             tree.unlink(ROOT, parent, name)
             made = tree.create(ROOT, parent, name, inode.mode & 0o7777).inode
-            for offset in range(0, inode.size, _COPIED_BYTES):
-                data = tree.read(None, inode.ino, offset, _COPIED_BYTES).data
-                tree.write(ROOT, made.ino, offset, data)
+            tree.replace(made.ino, *extents, inode.mtime_ns)
         else:
             numbers = inode.rdev_major, inode.rdev_minor
             tree.unlink(ROOT, parent, name)
@@ -277,20 +313,20 @@ class Restoring:
         self._lead(parent, name, made.ino)
         return tree.getattr(made.ino)
 
+    def _pieces(self, inode: Inode) -> Iterator[bytes]:
+        for offset in range(0, inode.size, PIECE_BYTES):
+            yield bytes(self._tree.read(None, inode.ino, offset, PIECE_BYTES).data)
+
     def _lead(self, parent: int, name: bytes, ino: int) -> None:
         """Have git's entry of a name, if it has one, lead to another inode."""
-        key = key_of(parent, sort_key(name, 0))
-        value = self._making.changes.get(key)
-        if value is None and key not in self._making.changes:
-            value = prolly.get(self._making.nodes, self._entries, key)
-        if value is not None:
-            entry = GitEntry.decode(value)
-            self._making.set(key, entry.mode, entry.id, ino)
+        entry = self._entry(parent, name, stat.S_IFREG)
+        if entry is not None and entry.ino != ino:
+            self._making.set(key_of(parent, name), entry.mode, entry.id, ino)
 
     # --- attributes ---------------------------------------------------------------------------
 
-    def _apply(self, inode: Inode, line: Line, *, fresh: bool) -> None:
-        """Give an inode what its line says; `fresh`: it was just made."""
+    def _apply(self, inode: Inode, line: Line) -> None:
+        """Give an inode what its line says."""
         tree, ino = self._tree, inode.ino
         wanted, there = dict(line.xattrs), tree.listxattr(ROOT, ino)
         for name in there:
@@ -303,9 +339,7 @@ class Restoring:
             tree.setattr(ROOT, ino, SetAttr(uid=line.uid, gid=line.gid))
         mode = _permissions(inode) if line.mode is None else line.mode
         mtime_ns = inode.mtime_ns if line.mtime_ns is None else line.mtime_ns
-        atime_ns = inode.atime_ns if line.atime_ns is None else line.atime_ns
-        if line.atime_ns is None and fresh:
-            atime_ns = mtime_ns
+        atime_ns = mtime_ns if line.atime_ns is None else line.atime_ns
         tree.setattr(
             ROOT,
             ino,

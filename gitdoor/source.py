@@ -77,6 +77,20 @@ class Repository:
         except StorageFailure as error:
             raise InvalidArgument(f"{str(path)!r} is no git repository: {error}") from None
 
+    def another(self) -> Repository:
+        """The same, to be asked beside; it starts no git before that."""
+        other = object.__new__(Repository)
+        other._path, other._process = self._path, None
+        return other
+
+    def tree_of(self, ref: bytes) -> bytes | None:
+        """The tree of the commit that a ref names, None where there is no such ref."""
+        try:
+            found = self.run("rev-parse", "--verify", "-q", f"{ref.decode()}^{{tree}}")
+        except StorageFailure:
+            return None
+        return _raw(found.strip())
+
     def run(self, *words: str, given: bytes = b"") -> bytes:
         """What a git command prints. Raises StorageFailure with what it complains of."""
         try:

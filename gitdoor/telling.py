@@ -6,6 +6,7 @@ came or went: the cost follows what changed. What an import would give by itself
 
 from __future__ import annotations
 
+import hashlib
 import stat
 import tempfile
 import zlib
@@ -13,13 +14,15 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from heapq import heapify, heappop, heappush
+from typing import NamedTuple
 
 from gitdoor import attributes
 from gitdoor.attributes import DATA_SIGN, DIRECTORY_SIGN, KIND_OF, LINES, NOTHING, SELF, Line
 from gitdoor.content import link_target, xattrs
 from gitdoor.entries import key_of
 from gitdoor.graph import History, Node
-from gitdoor.mapping import Side
+from gitdoor.making import form
+from gitdoor.mapping import Place, Side
 from gitdoor.objects import (
     DIRECTORY,
     EXECUTABLE,
@@ -39,6 +42,8 @@ from store.types import Inode
 
 _NS = 1_000_000_000
 _ROOT_INO = 1
+_LINK_BYTES = 6  # fewer than a number in JSON may have
+_PERMISSIONS = {EXECUTABLE: 0o755, LINK: 0o777}
 # Objects are kept compressed, in memory up to so many bytes.
 _IN_MEMORY_BYTES = 32 << 20
 _MESSAGE = b"""\
@@ -51,6 +56,13 @@ Entries = dict[bytes, tuple[int, bytes]]
 
 Trees = dict[int, bytes]
 """Directories of a commit of which there is anything to be told, by inode: their trees' ids."""
+
+
+class Written(NamedTuple):
+    """The commit that `attributes.REF` is to name, and all objects that it leads to."""
+
+    commit: bytes
+    items: list[Item]
 
 
 class Spool:
@@ -96,7 +108,8 @@ class Telling:
     def __init__(self, history: History, nodes: list[Node]) -> None:
         """`nodes` are all the commits that are going to be added."""
         self.history = history
-        self.matters = False  # whether anything was told that has to come back
+        # Whether anything was told but when files were read, and directories changed.
+        self.matters = False
         self._spool = Spool()
         self._entries: dict[bytes, Entries] = {}  # of trees
         self._trees: dict[bytes, Trees] = {}  # of commits that others stand on
@@ -121,8 +134,8 @@ class Telling:
         if self._waiting[node.id]:
             self._trees[node.id] = trees
 
-    def finish(self) -> tuple[bytes, list[Item]] | None:
-        """The commit that `attributes.REF` names, and all objects; None where nothing matters."""
+    def finish(self) -> Written | None:
+        """All that was written down; None where nothing matters."""
         if not self.matters:
             return None
         fans: dict[bytes, list[tuple[bytes, int, bytes]]] = {}
@@ -137,7 +150,7 @@ class Telling:
         who = b"fsgw <fsgw@localhost> %d +0000" % self._newest_s
         raw = b"tree %s\nauthor %s\ncommitter %s\n\n%s" % (tree, who, who, _MESSAGE)
         oid = self._spool.put(COMMIT, raw)
-        return oid, [*self._spool.items(), *self._blobs.values()]
+        return Written(oid, [*self._spool.items(), *self._blobs.values()])
 
     def close(self) -> None:
         """Let go of all that was written down."""
@@ -191,19 +204,17 @@ class _Commit:
         """`trees` are those of the parent, and become the commit's."""
         self._telling, self._trees = telling, trees
         self._record, self._time_ns = node.record, node.time_s * _NS
-        nodes = telling.history.nodes
-        roots = EMPTY_ROOT, node.record.root
-        old_entries = EMPTY_ROOT
-        self._old_root_ino = 0
-        if before is not None:
-            roots = before.record.root, node.record.root
-            old_entries, self._old_root_ino = before.record.entries, before.record.root_ino
-        self._nodes, self._roots = nodes, roots
-        self._old, self._new = Side(nodes, roots[0]), Side(nodes, roots[1])
-        self._git = partial(prolly.get, nodes, node.record.entries)
-        self._git_before = partial(prolly.get, nodes, old_entries)
+        nodes, record = telling.history.nodes, node.record
+        old = None if before is None else before.record
+        self._nodes = nodes
+        self._roots = EMPTY_ROOT if old is None else old.root, record.root
+        self._entries = EMPTY_ROOT if old is None else old.entries, record.entries
+        self._old_root_ino = 0 if old is None else old.root_ino
+        self._old, self._new = (Side(nodes, root) for root in self._roots)
+        self._git_before, self._git = (partial(prolly.get, nodes, root) for root in self._entries)
         self._names: dict[int, dict[bytes, int]] = {}  # to be looked at -> inode, 0: gone
         self._below: dict[int, dict[bytes, int]] = {}  # sub-directories, likewise
+        self._moved: set[int] = set()  # directories that are at other paths, to git new ones
         self._hidden: dict[int, bool] = {node.record.root_ino: False, _ROOT_INO: False}
 
     def run(self) -> bytes | None:
@@ -215,6 +226,12 @@ class _Commit:
                 self._note_names(ino, was, now)
             elif kind == keys.INODE:
                 self._note_inode(ino, now)
+        for key, was, now in prolly.diff(self._nodes, *self._entries):
+            if was is None or now is None:
+                self._note_seen(key, GitEntry.decode(was or now or b""))
+        for below in list(self._below.values()):
+            for ino in below.values():
+                self._note_moved(ino)
         if self._old_root_ino not in (0, root_ino):
             for ino in (self._old_root_ino, root_ino):
                 self._names.setdefault(ino, {})[SELF] = ino if ino == root_ino else 0
@@ -252,6 +269,33 @@ class _Commit:
         if ino == self._record.root_ino:
             self._names.setdefault(ino, {})[SELF] = ino
 
+    def _note_seen(self, key: bytes, entry: GitEntry) -> None:
+        """Look at a directory that git has come to see, or sees no more."""
+        directory, _, name = keys.split(key)
+        inode = self._new.inode(entry.ino) if name.endswith(b"/") else None
+        if inode is not None and Place(directory, name[:-1]) in list(self._new.places(inode)):
+            self._names.setdefault(directory, {})[name[:-1]] = entry.ino
+
+    def _note_moved(self, ino: int) -> None:
+        """Look at all that is in a directory, if that is at another place than it was."""
+        old, new = self._old.inode(ino), self._new.inode(ino)
+        if old is None or new is None or (old.parent, old.slot) == (new.parent, new.slot):
+            return
+        todo = [ino]
+        while todo:
+            ino = todo.pop()
+            if ino in self._moved:
+                continue
+            self._moved.add(ino)
+            start = keys.prefix(ino, keys.DIRENT)
+            for _, value in prolly.items(self._nodes, self._roots[1], start, keys.after(start)):
+                entry = records.decode_dirent(value)
+                if entry.type == stat.S_IFDIR:
+                    todo.append(entry.ino)
+                found = self._new.inode(entry.ino) if entry.ino else None
+                for place in () if found is None else self._new.places(found):
+                    self._names.setdefault(place.directory, {})[place.name] = entry.ino
+
     def _depth(self, ino: int) -> int | None:
         """How deep a directory lies, None where it is gone."""
         depth = 0
@@ -266,7 +310,8 @@ class _Commit:
         entries = telling.entries(before)
         lines = telling.lines(entries)
         for name, target in self._names.get(ino, {}).items():
-            line = self._line(ino, name, target, lines.pop(name, NOTHING)) if target else NOTHING
+            known = lines.pop(name, NOTHING)
+            line = self._line(ino, name, target, known) if target else NOTHING
             if line != NOTHING:
                 lines[name] = line
         for name, target in self._below.get(ino, {}).items():
@@ -302,37 +347,59 @@ class _Commit:
             times = NOTHING._replace(mtime_ns=inode.mtime_ns, atime_ns=inode.atime_ns)
             return self._told(inode, "", 0o755, times)
         is_directory = stat.S_ISDIR(inode.mode)
-        entry = was = None
-        if not self._is_hidden(directory):
-            for key in (name + b"/", name) if is_directory else (name,):
-                entry = entry or self._git(key_of(directory, key))
-                was = was or self._git_before(key_of(directory, key))
-        old = self._old.inode(ino)
-        if old is not None and (directory, name) not in list(self._old.places(old)):
-            old = None
-        line = NOTHING._replace(mtime_ns=self._mtime(inode, old, known, entry, was))
-        if old is not None and old.atime_ns == inode.atime_ns:
-            line = line._replace(atime_ns=known.atime_ns)
-        elif old is not None or was is not None or inode.atime_ns != inode.mtime_ns:
-            line = line._replace(atime_ns=inode.atime_ns)
+        entry = self._seen(directory, name, is_directory)
+        if directory in self._moved:
+            # Whatever git finds there, a new file or another one of that name, it is to be told.
+            line = NOTHING._replace(mtime_ns=inode.mtime_ns, atime_ns=inode.atime_ns)
+        else:
+            line = self._times(directory, name, inode, known, entry)
         if entry is None:
             return self._made(inode, line)
-        mode = 0o755
-        if not is_directory:
-            git_mode = GitEntry.decode(entry).mode
-            mode = {EXECUTABLE: 0o755, LINK: 0o777}.get(git_mode, 0o644)
+        mode = 0o755 if is_directory else _PERMISSIONS.get(entry.mode, 0o644)
         return self._told(inode, "", mode, line)
 
-    def _mtime(
-        self, inode: Inode, old: Inode | None, known: Line, entry: bytes | None, was: bytes | None
-    ) -> int | None:
-        """An mtime, None where an import gives it: to a file that changes, the commit's time."""
-        if stat.S_ISDIR(inode.mode) or entry is None:
-            return inode.mtime_ns
-        if was is None or was[:-8] != entry[:-8]:  # but for the inode
-            return None if inode.mtime_ns == self._time_ns else inode.mtime_ns
-        same = old is not None and old.mtime_ns == inode.mtime_ns
-        return known.mtime_ns if same else inode.mtime_ns
+    def _seen(self, directory: int, name: bytes, is_directory: bool) -> GitEntry | None:
+        """What git has at a name."""
+        value = None
+        if not self._is_hidden(directory):
+            for key in (name + b"/", name) if is_directory else (name,):
+                value = value or self._git(key_of(directory, key))
+        return None if value is None else GitEntry.decode(value)
+
+    def _times(
+        self, directory: int, name: bytes, inode: Inode, known: Line, entry: GitEntry | None
+    ) -> Line:
+        """The times of a name, unless an import gives them: the commit's to what is new and to a
+        file with another content; what is there keeps those that it has."""
+        old = self._old.inode(inode.ino)
+        if old is not None and (directory, name) not in list(self._old.places(old)):
+            old = None
+        value = None if entry is None else self._git_before(key_of(directory, name))
+        was = None if value is None else GitEntry.decode(value)
+        if was is not None and entry is not None and form(was.mode) != form(entry.mode):
+            was = None
+        mtime_ns: int | None = inode.mtime_ns
+        if entry is not None and not stat.S_ISDIR(inode.mode):
+            if was is None or was.id != entry.id:
+                mtime_ns = None if inode.mtime_ns == self._time_ns else inode.mtime_ns
+            elif old is not None and old.mtime_ns == inode.mtime_ns:
+                mtime_ns = known.mtime_ns
+        atime_ns = None if inode.atime_ns == inode.mtime_ns else inode.atime_ns
+        return NOTHING._replace(mtime_ns=mtime_ns, atime_ns=atime_ns)
+
+    def _link(self, inode: Inode) -> tuple[int, int]:
+        """A number that all names of an inode share, and that is another when one of them moves."""
+        paths = sorted(self._path(place) for place in self._new.places(inode))
+        digest = hashlib.sha1(b"\0".join(paths), usedforsecurity=False).digest()
+        return int.from_bytes(digest[:_LINK_BYTES], "big"), inode.nlink
+
+    def _path(self, place: Place) -> bytes:
+        parts = [place.name]
+        inode = self._new.inode(place.directory)
+        while inode is not None and (above := next(self._new.places(inode), None)) is not None:
+            parts.insert(0, above.name)
+            inode = self._new.inode(above.directory)
+        return b"/".join(parts)
 
     def _made(self, inode: Inode, line: Line) -> Line:
         """What is to be told of something that git does not see."""
@@ -357,9 +424,9 @@ class _Commit:
             xattrs=tuple(
                 xattrs(self._nodes, self._telling.history.view, self._record.root, inode.ino)
             ),
-            link=None if is_directory or inode.nlink < 2 else (inode.ino, inode.nlink),
+            link=None if is_directory or inode.nlink < 2 else self._link(inode),
         )
-        times_only = line._replace(mtime_ns=None, atime_ns=None) == NOTHING
-        if line != NOTHING and not (is_directory and times_only):
+        told = line._replace(mtime_ns=None) if is_directory else line
+        if told._replace(atime_ns=None) != NOTHING:
             self._telling.matters = True
         return line

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from gitdoor.entries import key_of
-from gitdoor.making import WEIGHT_MAX, Directory, Item, Making, Plan, form
+from gitdoor.making import WEIGHT_MAX, Directory, Item, Making, Plan, Told, form
 from gitdoor.mapping import Live
 from gitdoor.names import left_out
 from gitdoor.objects import (
@@ -30,6 +30,7 @@ from gitdoor.objects import (
     sort_key,
 )
 from gitdoor.reading import Difference, Reading
+from gitdoor.restoring import Tellings
 from gitdoor.source import Large, Source
 from gitdoor.work import Work
 from store import errors, objectid, prolly
@@ -64,9 +65,11 @@ class Translator:
         now_ns: int,
         file_time_ns: int | None,
         from_files: FromFiles | None = None,
+        tellings: Tellings | None = None,
     ) -> None:
+        """`tellings`: what is told of the commits that git cannot say."""
         self._engine, self._work, self._source = engine, work, source
-        self._from_files = from_files
+        self._from_files, self._tellings = from_files, tellings
         self._now_ns, self._file_time_ns = now_ns, file_time_ns
         self._scratch = Scratch(engine, work.view, work.writer, work.numbers)
         self._plan: Plan | None = None
@@ -103,13 +106,17 @@ class Translator:
             was, ino = (EMPTY_TREE, 1) if base is None else (base.tree, base.root_ino)
             top = Directory(b"", ino, parsed.tree, was)
             links, count = self._read_trees(top, base)
+            told: list[Told] = []
+            if self._tellings is not None:
+                told = self._tellings.changes(git_id, None if base is None else base.id, top)
         except BadObject as error:
             raise errors.InvalidArgument(f"commit {git_id.hex()}: {error}") from None
         usage = Usage(0, 1)
         if base is not None:
             live = None if base.id or self._from_files is None else self._from_files.live
             usage = self._work.usage(base) if live is None else live.usage
-        return Plan(git_id, raw, parsed, top, base, usage, links, count)
+        count += sum(len(directory.new) for directory in told)
+        return Plan(git_id, raw, parsed, top, base, usage, links, count, told)
 
     def _base(self, git_id: bytes, parsed: Parsed) -> GitCommit | None:
         known = self._parent(parsed)
@@ -191,6 +198,12 @@ class Translator:
         making = Making(tree, scratch, plan, time_ns)
         making.directory(plan.top)
         self._contents(making)
+        left = 0 if base is None else base.left_out
+        if plan.told and self._tellings is not None:
+            try:
+                left += self._tellings.restore(making, base, plan.told, self._extents)
+            except BadObject as error:
+                raise errors.InvalidArgument(f"commit {plan.git_id.hex()}: {error}") from None
         root = scratch.fold(tree)
         if base is None or plan.parsed.tree != base.tree:
             making.climb(plan.parsed.tree)
@@ -202,7 +215,7 @@ class Translator:
             entries,
             tree.root,
             True,
-            0 if base is None else base.left_out,
+            left,
             b"",
         )
         self._add(plan, record, Commit(root, tree.root, tree.usage(), (), *plan.parsed[2:]))

@@ -19,6 +19,7 @@ from store.engine import Engine
 from store.layer import Chain, Layer
 from store.memtable import Gauge
 from store.objects import ObjectReader, ObjectWriter
+from store.pack import Location
 from store.records import NO_ID
 from store.tree import Tree
 from store.types import Inode, Usage
@@ -64,6 +65,22 @@ class NewNodes:
         return oid
 
 
+class NewObjects(ObjectReader):
+    """Objects that a writer has put, and those that were stored before."""
+
+    def __init__(self, engine: Engine, view: ObjectReader, writer: ObjectWriter) -> None:
+        super().__init__(engine.index, view.packs, view.reader, 0, beside=True)
+        self.writer = writer
+
+    def location(self, oid: bytes) -> Location:
+        """See `ObjectReader`."""
+        place = self.writer.added.get(oid)
+        if place is None:
+            return super().location(oid)
+        self.writer.flush_buffers()
+        return place
+
+
 class Scratch:
     """See the module. `numbers` gives inode numbers that nobody else has."""
 
@@ -71,7 +88,9 @@ class Scratch:
         self, engine: Engine, view: ObjectReader, writer: ObjectWriter, numbers: Iterator[int]
     ) -> None:
         self.block_bytes = engine.block_bytes
-        self.objects, self.reader = view, view.reader
+        self._objects = NewObjects(engine, view, writer)
+        self.objects: ObjectReader = self._objects
+        self.reader = view.reader
         self.inode_budget = Budget(_CACHE_ENTRIES // 2, Disposal())
         self.entry_budget = Budget(_CACHE_ENTRIES // 2, Disposal())
         self.epoch = 0
@@ -84,7 +103,7 @@ class Scratch:
 
     def write_to(self, writer: ObjectWriter) -> None:
         """Go on with another writer; what the last one put has been published."""
-        self.writer = writer
+        self.writer = self._objects.writer = writer
         self._nodes.write_to(writer)
 
     # --- what a tree needs (treebase.Ground) --------------------------------------------------
