@@ -348,11 +348,11 @@ class _Commit:
             return self._told(inode, "", 0o755, times)
         is_directory = stat.S_ISDIR(inode.mode)
         entry = self._seen(directory, name, is_directory)
-        if directory in self._moved:
-            # Whatever git finds there, a new file or another one of that name, it is to be told.
-            line = NOTHING._replace(mtime_ns=inode.mtime_ns, atime_ns=inode.atime_ns)
-        else:
-            line = self._times(directory, name, inode, known, entry)
+        atime_ns = None if inode.atime_ns == inode.mtime_ns else inode.atime_ns
+        line = NOTHING._replace(mtime_ns=inode.mtime_ns, atime_ns=atime_ns)
+        # Whatever git finds in a directory that moved, it is to be told.
+        if entry is not None and not is_directory and directory not in self._moved:
+            line = line._replace(mtime_ns=self._mtime(directory, name, inode, known, entry))
         if entry is None:
             return self._made(inode, line)
         mode = 0o755 if is_directory else _PERMISSIONS.get(entry.mode, 0o644)
@@ -366,26 +366,19 @@ class _Commit:
                 value = value or self._git(key_of(directory, key))
         return None if value is None else GitEntry.decode(value)
 
-    def _times(
-        self, directory: int, name: bytes, inode: Inode, known: Line, entry: GitEntry | None
-    ) -> Line:
-        """The times of a name, unless an import gives them: the commit's to what is new and to a
-        file with another content; what is there keeps those that it has."""
-        old = self._old.inode(inode.ino)
-        if old is not None and (directory, name) not in list(self._old.places(old)):
-            old = None
-        value = None if entry is None else self._git_before(key_of(directory, name))
+    def _mtime(
+        self, directory: int, name: bytes, inode: Inode, known: Line, entry: GitEntry
+    ) -> int | None:
+        """The mtime of a file, None where an import gives it: the commit's time to what is new and
+        to other contents; what stays keeps what it has."""
+        value = self._git_before(key_of(directory, name))
         was = None if value is None else GitEntry.decode(value)
-        if was is not None and entry is not None and form(was.mode) != form(entry.mode):
-            was = None
-        mtime_ns: int | None = inode.mtime_ns
-        if entry is not None and not stat.S_ISDIR(inode.mode):
-            if was is None or was.id != entry.id:
-                mtime_ns = None if inode.mtime_ns == self._time_ns else inode.mtime_ns
-            elif old is not None and old.mtime_ns == inode.mtime_ns:
-                mtime_ns = known.mtime_ns
-        atime_ns = None if inode.atime_ns == inode.mtime_ns else inode.atime_ns
-        return NOTHING._replace(mtime_ns=mtime_ns, atime_ns=atime_ns)
+        if was is None or form(was.mode) != form(entry.mode) or was.id != entry.id:
+            return None if inode.mtime_ns == self._time_ns else inode.mtime_ns
+        old = self._old.inode(inode.ino)
+        if old is None or Place(directory, name) not in list(self._old.places(old)):
+            return inode.mtime_ns
+        return known.mtime_ns if old.mtime_ns == inode.mtime_ns else inode.mtime_ns
 
     def _link(self, inode: Inode) -> tuple[int, int]:
         """A number that all names of an inode share, and that is another when one of them moves."""
