@@ -234,14 +234,14 @@ def test_any_history_comes_back(
     for count in range(8):
         for _ in range(rng.choice([1, 4, 15])):
             world.step()
-        store.snapshot("main", f"s{count}")
+        store.snapshot("main", f"s{count}", f"main {count}")
         if count == 3:
             store.fork("main@s3", "fork")
     world = World(store, "fork", rng)
     for count in range(3):
         for _ in range(6):
             world.step()
-        store.snapshot("fork", f"f{count}")
+        store.snapshot("fork", f"f{count}", f"fork {count}")
     moved(store, other, tmp_path / "out.git")
     compare(store, other, {"main": "main"})
     there = {info.name for name in ("main", "fork") for info in other.snapshots(name)}
