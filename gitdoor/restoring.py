@@ -15,7 +15,7 @@ from gitdoor.attributes import DIRECTORY_SIGN, KINDS, LINES, NOTHING, SELF, Line
 from gitdoor.entries import key_of
 from gitdoor.making import Directory, Making, Told
 from gitdoor.names import left_out
-from gitdoor.objects import BadObject, parse_tree
+from gitdoor.objects import EXECUTABLE, BadObject, parse_tree
 from gitdoor.source import PIECE_BYTES, Large, Source
 from store import errors, prolly
 from store.cache import Budget, GenerationCache
@@ -157,7 +157,7 @@ class _Restoring:
         for members in self._groups.values():
             self._join(members)
         for ino, line in reversed(self._directories):
-            self._apply(self._tree.getattr(ino), line)
+            self._apply(self._tree.getattr(ino), line, 0o755)
 
     def _at(self, path: bytes) -> Inode | None:
         inode = self._tree.getattr(self._tree.root)
@@ -190,7 +190,7 @@ class _Restoring:
                 continue
             if found.nlink > 1:
                 found = self._part(parent, name, found)
-            self._apply(found, line)
+            self._apply(found, line, self._permissions(parent, name, found))
 
     def _clear(self, parent: int, told: Told) -> None:
         """Remove what is there and neither git's nor told of."""
@@ -284,7 +284,7 @@ class _Restoring:
         strangers = first.nlink - sum(inode.ino == first.ino for inode in there)
         if strangers and line.link is not None and line.link[1] == len(members):
             first = self._part(parent, name, first)
-        self._apply(first, line)
+        self._apply(first, line, self._permissions(parent, name, first))
         for (parent, name, line), inode in zip(members, there, strict=True):
             if name != members[0][1] or parent != members[0][0]:
                 if inode.ino != first.ino:
@@ -325,8 +325,13 @@ class _Restoring:
 
     # --- attributes ---------------------------------------------------------------------------
 
-    def _apply(self, inode: Inode, line: Line) -> None:
-        """Give an inode what its line says."""
+    def _permissions(self, parent: int, name: bytes, inode: Inode) -> int:
+        """What an import gives a file by itself; a link has all."""
+        entry = self._entry(parent, name, inode.type)
+        return 0o755 if entry is not None and entry.mode == EXECUTABLE else 0o644
+
+    def _apply(self, inode: Inode, line: Line, permissions: int) -> None:
+        """Give an inode what its line says, and the permissions if it says none."""
         tree, ino = self._tree, inode.ino
         wanted, there = dict(line.xattrs), tree.listxattr(ROOT, ino)
         for name in there:
@@ -337,7 +342,7 @@ class _Restoring:
                 tree.setxattr(ROOT, ino, name, value)
         if (inode.uid, inode.gid) != (line.uid, line.gid):
             tree.setattr(ROOT, ino, SetAttr(uid=line.uid, gid=line.gid))
-        mode = _permissions(inode) if line.mode is None else line.mode
+        mode = permissions if line.mode is None else line.mode
         mtime_ns = inode.mtime_ns if line.mtime_ns is None else line.mtime_ns
         atime_ns = mtime_ns if line.atime_ns is None else line.atime_ns
         tree.setattr(
@@ -349,13 +354,6 @@ class _Restoring:
                 atime_ns=atime_ns,
             ),
         )
-
-
-def _permissions(inode: Inode) -> int:
-    """What an import gives something by itself."""
-    if stat.S_ISREG(inode.mode):
-        return 0o755 if inode.mode & 0o100 else 0o644
-    return 0o777 if stat.S_ISLNK(inode.mode) else 0o755
 
 
 def roots_in(source: Source, top: bytes) -> dict[bytes, bytes]:
