@@ -36,7 +36,6 @@ MODULES = (
     "gitdoor/objects.py",
     "gitdoor/reading.py",
     "gitdoor/translate.py",
-    "gitdoor/work.py",
     "nfs/attributes.py",
     "nfs/connection.py",
     "nfs/dispatch.py",
