@@ -11,11 +11,17 @@ from fsgw.plain import Plain
 from fsgw.steps import FULL, Steps, beside
 from gitdoor import exporting, importing, refs
 from gitdoor.source import Repository
+from gitdoor.translate import Owner
 from store.store import Store
 
 
 def import_git(
-    store: Store, source: str, prefixes: Sequence[str], progress: Progress | None
+    store: Store,
+    source: str,
+    prefixes: Sequence[str],
+    progress: Progress | None,
+    uid: int = 0,
+    gid: int = 0,
 ) -> Steps[Plain]:
     """Bring the history of a local repository in: branches, and tags as snapshots.
 
@@ -27,7 +33,9 @@ def import_git(
     names = [os.fsencode(prefix) for prefix in prefixes]
     yield from sealed(store)
     meter = Meter(progress, None)
-    done = yield from importing.import_repository(store, repository, names, meter.advance)
+    done = yield from importing.import_repository(
+        store, repository, names, Owner(uid, gid), meter.advance
+    )
     return {
         "commits": done.commits,
         "branches": done.branches,

@@ -350,6 +350,8 @@ OPERATIONS = (
         (
             Argument("source", str, "Absolute path of the local repository."),
             Argument("prefixes", list, "Only branches whose names start so; none: all.", []),
+            Argument("uid", int, "Owner of what has no other.", 0),
+            Argument("gid", int, "Group of what has no other.", 0),
         ),
     ),
     Operation(

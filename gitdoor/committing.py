@@ -95,7 +95,7 @@ def _moved(
     source = Written(store.engine, work, _layer(begun.annex).root, begun.annex.root_ino)
     try:
         try:
-            found = yield from _brought_in(store, begun, command, work, source)
+            found = yield from _brought_in(store, begun, command, rules, work, source)
         except (BadObject, errors.NotFound, errors.InvalidArgument) as error:
             raise errors.NotPermitted(str(error)) from None
         reason = _refusal(store, begun, command, found, rules)
@@ -115,7 +115,7 @@ def _layer(point: Point) -> Layer:
 
 
 def _brought_in(
-    store: Store, begun: _Begun, command: Command, work: Work, source: Written
+    store: Store, begun: _Begun, command: Command, rules: Rules, work: Work, source: Written
 ) -> Beside:
     """Bring in what the new value leads to; id -> what it is."""
     if command.new == NOTHING:
@@ -138,7 +138,14 @@ def _brought_in(
         from_files = FromFiles(tip, live)
     now_ns = store.engine.now()
     yield from importing.translated(
-        store, work, source, order, now_ns, lambda count: None, from_files
+        store,
+        work,
+        source,
+        order,
+        now_ns,
+        lambda count: None,
+        from_files,
+        owner=receiving.owner_of(store, [command], rules),
     )
     oid = work.commit_of(tip)
     return {} if oid is None else {command.new: New(oid, tags)}

@@ -20,7 +20,7 @@ from gitdoor.objects import BadObject, tag_target
 from gitdoor.refs import branch_names, tag_names
 from gitdoor.restoring import Tellings, roots_in
 from gitdoor.source import Large, Repository, Source
-from gitdoor.translate import FromFiles, Translator
+from gitdoor.translate import NOBODYS, FromFiles, Owner, Translator
 from gitdoor.work import Work
 from store import errors
 from store.carrying import Carriage
@@ -69,9 +69,14 @@ class Wanted(NamedTuple):
 
 
 def import_repository(
-    store: Store, repository: Repository, prefixes: Sequence[bytes], advance: Advance
+    store: Store,
+    repository: Repository,
+    prefixes: Sequence[bytes],
+    owner: Owner,
+    advance: Advance,
 ) -> Generator[Step, Any, Report]:
     """Import all branches, or those whose names start with one of the prefixes, and their tags.
+    What is new belongs to the owner of the directory that it is in, the root to `owner`.
 
     Raises InvalidArgument, NotFound, StorageFailure; what was imported until then is not shown by
     any branch, and need not be read again.
@@ -90,7 +95,9 @@ def import_repository(
             commits = yield partial(_listed, repository, tips, known)
             fresh = [oid for oid in commits if work.commit_of(oid) is None]
             tellings = yield partial(_tellings, also, bool(fresh))
-            yield from translated(store, work, repository, fresh, None, advance, tellings=tellings)
+            yield from translated(
+                store, work, repository, fresh, None, advance, tellings=tellings, owner=owner
+            )
             lines = yield partial(_tagged, repository, work, refs, heads, tags)
             pairs = [(work.commit_of(refs[name][1]), newest_of(store, name)) for name in heads]
             follows = yield partial(following, work, pairs)
@@ -143,11 +150,12 @@ def translated(
     advance: Advance,
     from_files: FromFiles | None = None,
     tellings: Tellings | None = None,
+    owner: Owner = NOBODYS,
 ) -> Beside:
     """Bring commits in, parents first; the store knows them then, but no branch has them."""
     engine = store.engine
     now_ns = engine.now()
-    translator = Translator(engine, work, source, now_ns, file_time_ns, from_files, tellings)
+    translator = Translator(engine, work, source, now_ns, file_time_ns, from_files, tellings, owner)
     done = 0
     while done < len(commits):
         before = done

@@ -72,6 +72,8 @@ def parse_tree(data: bytes) -> list[TreeItem]:
     names = [name + b"/" if mode == DIRECTORY_DIGITS else name for mode, name, _ in found]
     if not all(map(lt, names, names[1:])):
         raise BadObject("a tree that is not in order")
+    if len({name for _, name, _ in found}) != len(found):
+        raise BadObject("a tree with a file and a directory of one name")
     return found
 
 

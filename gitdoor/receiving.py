@@ -9,7 +9,7 @@ may be changed at once: a branch becomes what its new tip is, under its users.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import BinaryIO, NamedTuple
 
@@ -33,6 +33,7 @@ from gitdoor.objects import BadObject, object_id, parse_commit, tag_target
 from gitdoor.refs import branch_names, tag_names, tips
 from gitdoor.serving import Repository as Shown
 from gitdoor.source import Large, Source
+from gitdoor.translate import NOBODYS, Owner
 from gitdoor.upload import AGENT, ref_lines
 from gitdoor.wire import FLUSH, BadRequest, band, line
 from gitdoor.work import Work
@@ -177,7 +178,10 @@ def _received(store: Store, incoming: Incoming | None, push: Push, rules: Rules)
                 tips = [commit for commit, _ in chains.values()]
                 order = yield partial(unknown, incoming, work, tips)
                 now_ns = store.engine.now()
-                yield from importing.translated(store, work, incoming, order, now_ns, _pass)
+                owner = owner_of(store, push.commands, rules)
+                yield from importing.translated(
+                    store, work, incoming, order, now_ns, _pass, owner=owner
+                )
                 for oid, (commit, tags) in chains.items():
                     known = work.commit_of(commit)
                     if known is not None:
@@ -191,6 +195,17 @@ def _received(store: Store, incoming: Incoming | None, push: Push, rules: Rules)
             return _changed(store, push, found, rules, follows)
         finally:
             work.close()
+
+
+def owner_of(store: Store, commands: Sequence[Command], rules: Rules) -> Owner:
+    """Whose the root of a new history is: the branch's that it is pushed to, or is made beside."""
+    names = [branch_of(store, command.name) for command in commands]
+    name = next((name for name in names if name is not None), None) or _home(store, rules)
+    if name is None:
+        return NOBODYS
+    tree = store.tree(name)
+    root = tree.getattr(tree.root)
+    return Owner(root.uid, root.gid)
 
 
 def _pass(count: int) -> None:
@@ -283,7 +298,10 @@ def refusal(
     if current != command.old:
         return "fetch first"
     if command.new == NOTHING:
-        return "" if rules.forced and current != NOTHING else "deletion prohibited"
+        if not rules.forced or current == NOTHING:
+            return "deletion prohibited"
+        is_clean = name.startswith(TAGS) or store.history.is_clean(branch or "")
+        return "" if is_clean else "has changes that are in no snapshot"
     new = found.get(command.new)
     if new is None:
         return "missing necessary objects, or no commit"

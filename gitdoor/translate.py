@@ -46,6 +46,16 @@ _OBJECTS_MAX = 50_000
 _FILE_MODES = frozenset((FILE, EXECUTABLE, 0o100664))
 
 
+class Owner(NamedTuple):
+    """A user and a group."""
+
+    uid: int
+    gid: int
+
+
+NOBODYS = Owner(0, 0)
+
+
 class FromFiles(NamedTuple):
     """A commit that git made from the files of a tree: it is brought in as changes to that tree,
     not to its parent, so that what git cannot say of the files is as it is there."""
@@ -66,8 +76,11 @@ class Translator:
         file_time_ns: int | None,
         from_files: FromFiles | None = None,
         tellings: Tellings | None = None,
+        owner: Owner = NOBODYS,
     ) -> None:
-        """`tellings`: what is told of the commits that git cannot say."""
+        """`tellings`: what is told of the commits that git cannot say; `owner`: whose the root of a
+        commit without parents is, and so all that is in it."""
+        self._owner = owner
         self._engine, self._work, self._source = engine, work, source
         self._from_files, self._tellings = from_files, tellings
         self._now_ns, self._file_time_ns = now_ns, file_time_ns
@@ -189,7 +202,7 @@ class Translator:
         scratch.now_ns = self._now_ns
         entries = EMPTY_ROOT
         if base is None:
-            tree = scratch.empty_tree(EMPTY_ROOT)
+            tree = scratch.empty_tree(EMPTY_ROOT, *self._owner)
         else:
             tree = scratch.tree_over(base.root, base.root_ino, plan.usage)
             entries = base.entries

@@ -131,11 +131,11 @@ class Scratch:
         self._layer = Layer(0, None, base, Gauge())
         return Tree(self, Chain(self, self._layer, base), root_ino, usage, read_only=False)
 
-    def empty_tree(self, empty_root: bytes) -> Tree:
-        """A tree with nothing in it but its root."""
+    def empty_tree(self, empty_root: bytes, uid: int, gid: int) -> Tree:
+        """A tree with nothing in it but its root, which belongs to that user and group."""
         tree = self.tree_over(empty_root, _ROOT_INO, Usage(0, 1))
         now = self.now_ns
-        root = Inode(_ROOT_INO, 0o40755, 2, 0, 0, 0, 0, 0, 0, now, now, now, now, 0, 0, 0)
+        root = Inode(_ROOT_INO, 0o40755, 2, uid, gid, 0, 0, 0, 0, now, now, now, now, 0, 0, 0)
         self._layer.mem.put_inode(root)
         return tree
 

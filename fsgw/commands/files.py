@@ -106,7 +106,14 @@ def import_command(
 def _import_git(context: click.Context, source: str, *prefixes: str, as_json: bool) -> None:
     session: Session = context.obj
     source = os.path.abspath(source)
-    done = session.task("git.import", "import", source=source, prefixes=list(prefixes))
+    done = session.task(
+        "git.import",
+        "import",
+        source=source,
+        prefixes=list(prefixes),
+        uid=os.getuid(),
+        gid=os.getgid(),
+    )
     show_one(done, as_json, _git_text)
     if not as_json:
         for trouble in done["troubles"]:

@@ -12,6 +12,7 @@ from fsgw.pump import Pump
 from gitdoor import translate
 from gitdoor.importing import import_repository
 from gitdoor.source import Repository
+from gitdoor.translate import NOBODYS
 from store.store import Store
 
 
@@ -25,7 +26,7 @@ def main() -> None:
             print(done, flush=True)
 
         with Pump(store) as pump:
-            pump.run(import_repository(store, Repository(Path(sys.argv[2])), [], advance))
+            pump.run(import_repository(store, Repository(Path(sys.argv[2])), [], NOBODYS, advance))
         print("done", flush=True)
 
 

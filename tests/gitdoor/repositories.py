@@ -75,7 +75,8 @@ class Git:
     def refs(self) -> dict[str, str]:
         """Branches and tags with the objects that they name, tag objects as they are."""
         lines = self("for-each-ref", "--format=%(refname) %(objectname)").splitlines()
-        return dict(line.split(" ") for line in lines if not line.startswith("refs/remotes/"))
+        others = ("refs/remotes/", "refs/fsgw/")
+        return dict(line.split(" ") for line in lines if not line.startswith(others))
 
     def objects(self) -> set[str]:
         """Ids of all objects that refs lead to."""

@@ -146,16 +146,16 @@ def test_everything_comes_back(store: Store, other: Store, tmp_path: Path) -> No
     out = moved(store, other, tmp_path / "out.git")
     compare(store, other, {"main": "main"})
     again = written(other, tmp_path / "again.git")
-    assert {oid for name, oid in again.refs().items() if "tags" not in name} == {
-        oid for name, oid in out.refs().items() if "tags" not in name
-    }
+    for ref in ("refs/heads/main", "refs/fsgw/attributes"):
+        assert again("rev-parse", ref) == out("rev-parse", ref)
 
 
 def test_an_export_of_what_came_from_git_tells_nothing(
     store: Store, original: Git, tmp_path: Path
 ) -> None:
     brought_in(store, original)
-    assert written(store, tmp_path / "out.git").refs() == original.refs()
+    out = written(store, tmp_path / "out.git")
+    assert out("for-each-ref", "--format=%(refname)").split() == sorted(original.refs())
 
 
 class World:
