@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fsgw.git import import_git
 from fsgw.pump import Pump
 from gitdoor.exporting import named
 from gitdoor.graph import History
@@ -17,7 +18,7 @@ from store.errors import InvalidArgument
 from store.gitrows import GitRows
 from store.store import Store
 from store.types import ROOT
-from tests.gitdoor.helpers import brought_in, put, written
+from tests.gitdoor.helpers import brought_in, done, put, written
 from tests.gitdoor.repositories import Git
 
 
@@ -45,6 +46,14 @@ def test_files_are_what_git_checks_out(store: Store, git: Git) -> None:
     assert tree.readlink(ROOT, tree.resolve(b"/src/up").ino) == b".."
     assert tree.resolve(b"/n\xe9\xff name").size == 9
     assert stat.S_ISREG(tree.resolve(b"/link").mode)
+
+
+def test_what_is_brought_in_belongs_to_who_imports(store: Store, git: Git) -> None:
+    done(store, import_git(store, str(git.path), [], None, 1000, 100))
+    tree = store.tree("main")
+    for path in (b"/", b"/src", b"/src/moved.c", b"/link"):
+        inode = tree.resolve(path)
+        assert (inode.uid, inode.gid) == (1000, 100)
 
 
 def test_importing_again_brings_what_is_new(store: Store, git: Git, tmp_path: Path) -> None:

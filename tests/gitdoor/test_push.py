@@ -215,8 +215,30 @@ def test_forced_pushes(gateway: Gateway, clone: Git, tmp_path: Path) -> None:
     clone("push", "-q", "origin", ":light")
     assert "light" not in {row["name"] for row in rows(served, "/v1/branches/main/snapshots")}
     clone("push", "-q", "origin", "HEAD:refs/heads/short-lived")
+    (tmp_path / "changed").mkdir()
+    (tmp_path / "changed" / "new").write_text("in no snapshot")
+    body = {"source": str(tmp_path / "changed"), "delete": False}
+    assert served.ask("POST", "/v1/branches/short-lived/import", body)[0] == 200
+    said = clone("push", f"{url}/all.git", ":short-lived", code=1)
+    assert "changes that are in no snapshot" in said
+    assert served.ask("POST", "/v1/snapshots", {"branches": ["short-lived"]})[0] < 300
+    tip = clone("ls-remote", f"{url}/all.git", "short-lived").split()[0]
     clone("push", "-q", f"{url}/all.git", ":short-lived")
+    assert tip
     assert "short-lived" not in {row["name"] for row in rows(served, "/v1/branches")}
+
+
+def test_what_is_pushed_to_an_empty_branch_belongs_to_its_owner(
+    gateway: Gateway, clone: Git, tmp_path: Path
+) -> None:
+    served, url = gateway
+    body = {"name": "empty", "uid": 1000, "gid": 100}
+    assert served.ask("POST", "/v1/branches", body)[0] < 300
+    clone("checkout", "-q", "--orphan", "new")
+    clone.commit("a history of its own")
+    clone("push", "-q", f"{url}/empty.git", "HEAD:refs/heads/empty")
+    owners = {(row["uid"], row["gid"]) for row in listed(served, "empty").values()}
+    assert owners == {(1000, 100)}
 
 
 @pytest.mark.parametrize("push", ["off"])
