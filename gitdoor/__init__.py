@@ -11,8 +11,8 @@ How the two sides correspond:
 * What git cannot say stays in the store: owners, times, permissions but for one executable bit,
   extended attributes, devices, fifos, sockets, empty directories. An export tells it beside
   (`attributes`, `telling`), and an import does what it is told (`restoring`). Names of one inode
-  are several files to git. What git brings (`translate`) changes only the paths that differ; whatever git
-  cannot say of a path that stays is left as it is, and so is its inode number.
+  are several files to git. What git brings (`translate`) changes only the paths that differ;
+  whatever git cannot say of a path that stays is left as it is, and so is its inode number.
 * Commits that came from git keep their trees for as long as anything descends from them. A
   snapshot that was deleted, and collected, leaves its commit's id behind: history then is as in
   a shallow repository, which is how it is served.
