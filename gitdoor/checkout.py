@@ -19,7 +19,7 @@ from gitdoor.names import HEADS, TAGS
 from gitdoor.objects import object_id
 from gitdoor.pending import Pending, Steps
 from gitdoor.reaching import ancestors
-from gitdoor.refs import Tip, branch_names, tips
+from gitdoor.refs import Tip, beside_each_other, branch_names, tips
 from gitdoor.serving import Repository, Shown
 from gitdoor.smallpack import Pack
 from gitdoor.subtree import Split
@@ -238,9 +238,7 @@ class Checkout:
             shows = snapshots[tip.snapshot].branch in numbers if tip.snapshot else tip.name in seen
             if shows:
                 found.setdefault(tip.name, tip)
-        # A name cannot be a directory of names as well; the shorter one stays.
-        shown = [tip for name, tip in sorted(found.items()) if not _is_below(name, found)]
-        return shown, len(seen) == len(every)
+        return beside_each_other(found.values()), len(seen) == len(every)
 
     def _snapshots(self) -> list[bytes]:
         """The commits of all snapshots of branches that show: what one was taken back from can be
@@ -397,16 +395,6 @@ class Checkout:
         data = yield partial(index.finished, found, changed)
         file = file_of(b"index", data, engine.now(), {} if made is None else {b"index": made.file})
         return _Index(tip.id, file, found, latest)
-
-
-def _is_below(name: bytes, names: dict[bytes, Tip]) -> bool:
-    """Whether a part of a name is a name itself."""
-    at = name.find(b"/", len(b"refs/heads/"))
-    while at > 0:
-        if name[:at] in names:
-            return True
-        at = name.find(b"/", at + 1)
-    return False
 
 
 def file_of(path: bytes, data: bytes, time_ns: int, before: dict[bytes, File]) -> File:

@@ -7,7 +7,7 @@ that it had there. A branch's tip is its newest snapshot that is sealed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from gitdoor.names import HEADS, TAGS, folders, is_automatic, is_ref
@@ -66,7 +66,8 @@ def tag_names(store: ReadStore, branch: str | None = None) -> dict[bytes, int]:
 
 
 def tips(store: ReadStore, branch: str | None = None) -> list[Tip]:
-    """All refs of one branch, or of the store, by name; snapshots not sealed yet are left out."""
+    """All refs of one branch, or of the store, by name; snapshots not sealed yet are left out, and
+    names in which another one would be a directory, as no repository can have both."""
     rows, history = GitRows(store.engine), store.history
     found = []
     for full, name in branch_names(store).items():
@@ -81,7 +82,13 @@ def tips(store: ReadStore, branch: str | None = None) -> list[Tip]:
             known: GitRef | None = rows.snapshot_ref(number)
             tags = () if known is None else known.tags
             found.append(Tip(full, record.commit, tags, number))
-    return sorted(found)
+    return beside_each_other(found)
+
+
+def beside_each_other(found: Collection[Tip]) -> list[Tip]:
+    """Refs by name, but for those with another one as a directory in their names."""
+    names = {tip.name for tip in found}
+    return sorted(tip for tip in found if names.isdisjoint(folders(tip.name)))
 
 
 def newest_commit(store: ReadStore, snapshot: int) -> bytes:

@@ -142,3 +142,16 @@ def test_exports_say_who_sees_what(gateway: Gateway, original: Git, tmp_path: Pa
     assert git.run("fetch", f"{url}/main.git", hidden).returncode == 0  # main has it as well
     hidden = original("rev-parse", "by-hand^{tree}").strip()
     assert b"not our ref" in git.run("fetch", f"{url}/main.git", hidden).stderr
+
+
+def test_a_branch_whose_name_is_a_directory_of_names_to_git(
+    gateway: tuple[Served, str], tmp_path: Path
+) -> None:
+    """The shorter name stays: no repository can have both."""
+    served, url = gateway
+    before = cloned(f"{url}/all.git", tmp_path / "before", "--mirror").refs().keys()
+    assert "refs/heads/feature/one" in before
+    body = {"source": "main", "name": "feature"}
+    assert served.ask("POST", "/v1/branches/fork", body)[0] < 300
+    after = cloned(f"{url}/all.git", tmp_path / "after", "--mirror").refs().keys()
+    assert after == (before | {"refs/heads/feature"}) - {"refs/heads/feature/one"}
