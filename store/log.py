@@ -17,6 +17,9 @@ def log(history: Points, point: Point) -> Iterator[LogEntry]:
     Names are those of now; snapshots may come and go while the entries are taken one by one.
     """
     names = {r.commit: (n, r) for n, r in history.snapshots.items() if r.commit != NO_ID}
+    # Snapshots of two branches may be one commit; of those, the history's own are meant.
+    for number, record in _below(history, point.snapshot):
+        names[record.commit] = number, record
     unsealed: list[LogEntry] = []
     number, commit = point.snapshot, point.commit
     while number:
@@ -30,6 +33,14 @@ def log(history: Points, point: Point) -> Iterator[LogEntry]:
         number, commit = record.parent, record.parent_commit
     commits = _commits(history, commit, names) if commit != NO_ID else ()
     return chain(unsealed, commits)
+
+
+def _below(history: Points, number: int) -> Iterator[tuple[int, SnapshotRecord]]:
+    """A snapshot, and those that it stands on."""
+    while number:
+        record = history.snapshots[number]
+        yield number, record
+        number = record.parent
 
 
 def _unsealed(number: int, record: SnapshotRecord, parent: bytes) -> LogEntry:
