@@ -68,10 +68,13 @@ def new_repository(path: Path) -> None:
 class Repository:
     """A repository on disk, by way of stock git."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises InvalidArgument where there is no git, or no repository."""
+    def __init__(self, path: Path, *, is_one: bool = False) -> None:
+        """`is_one`: that is known already. Raises InvalidArgument where there is no git, or no
+        repository."""
         self._path = path
         self._process: subprocess.Popen[bytes] | None = None
+        if is_one:
+            return
         try:
             self.run("rev-parse", "--git-dir")
         except StorageFailure as error:
@@ -79,9 +82,7 @@ class Repository:
 
     def another(self) -> Repository:
         """The same, to be asked beside; it starts no git before that."""
-        other = object.__new__(Repository)
-        other._path, other._process = self._path, None
-        return other
+        return Repository(self._path, is_one=True)
 
     def tree_of(self, ref: bytes) -> bytes | None:
         """The tree of the commit that a ref names, None where there is no such ref."""

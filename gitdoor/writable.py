@@ -32,7 +32,7 @@ from gitdoor.objects import text
 from gitdoor.overlay import OverlaidGitDirectory, Place
 from gitdoor.receiving import NOTHING, Command, Rules
 from gitdoor.shelf import Shelf
-from store.errors import Busy, NotPermitted
+from store.errors import Busy, NotPermitted, StoreError
 from store.types import ROOT, Caller, Change, Inode, Renamed, RenameHow
 
 log = logging.getLogger(__name__)
@@ -137,9 +137,9 @@ class WritableGitDirectory(OverlaidGitDirectory):
     ) -> Renamed:
         """As `Tree.rename`; see the module. Raises NotYet while a ref is being moved."""
         ask = parent, name, new_parent, new_name
-        if ask in self._done:
-            same = self._same(parent), self._same(new_parent)
-            return Renamed(*same, self._done.pop(ask), None)
+        done = self._answer(who, ask)
+        if done is not None:
+            return done
         path = self._place(who, new_parent).named(new_name)
         if path != _PACKED and not is_ref(path):
             return super().rename(who, parent, name, new_parent, new_name, how)
@@ -154,6 +154,22 @@ class WritableGitDirectory(OverlaidGitDirectory):
             partial(self._keep, ask, lock),
             changes=True,
         )
+
+    def _answer(self, who: Caller, ask: Ask) -> Renamed | None:
+        """The answer to a rename that has moved a ref, None while there is none.
+
+        Who asked may have gone meanwhile. Then somebody has another lock there by now.
+        """
+        moved = self._done.get(ask)
+        if moved is None:
+            return None
+        parent, name, new_parent, _ = ask
+        same = self._same(parent), self._same(new_parent)
+        place = self._place(who, parent)
+        del self._done[ask]
+        if place.ino is not None and self._above.child(place.ino, name) is not None:
+            return None
+        return Renamed(*same, moved, None)
 
     def _take_away(self, place: Place, name: bytes, ino: int) -> None:
         """What was renamed has done its work."""
@@ -225,7 +241,8 @@ class WritableGitDirectory(OverlaidGitDirectory):
         except NotPermitted as error:
             log.warning(".git: %s of %s: %s", text(what), self._checkout.name, error)
             raise
-        yield from self._sweep()
+        with suppress(StoreError):  # what is left is swept the next time
+            yield from self._sweep()
 
     def _follow(self, command: Command) -> None:
         """The branch was moved by git: its index is as right as before."""

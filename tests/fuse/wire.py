@@ -59,9 +59,13 @@ class WireClient(Calls):
             raise ConnectionResetError("the server hung up")
         return data
 
+    def send(self, message: bytes) -> None:
+        """Send a call. Raises OSError where the connection ends."""
+        self._socket.sendall(mark(len(message)) + message)
+
     def exchange(self, message: bytes) -> Reply | Refusal:
         """Send a call and wait for its reply. Raises OSError where the connection ends."""
-        self._socket.sendall(mark(len(message)) + message)
+        self.send(message)
         (word,) = struct.unpack("!I", self._exactly(4))
         assert word & LAST, "a reply in fragments"
         reply = self._exactly(word & ~LAST)

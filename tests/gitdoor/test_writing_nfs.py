@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from nfs.nfs3_types import createmode3, nfsstat3, time_how
+from nfs.nfs3_types import createmode3, diropargs3, nfsstat3, time_how
 from tests.fuse.wire import WireClient
 from tests.gitdoor.mounted import Scene, scene
 from tests.gitdoor.repositories import Git
@@ -46,7 +47,7 @@ def mounted(here: Scene) -> Git:
 
 def prepared(mounted: Git) -> bytes:
     """A commit that no ref has yet."""
-    mounted.write("file", "two\n")
+    mounted.write("file", f"another {os.urandom(4).hex()}\n")
     mounted("add", "file")
     tree = mounted("write-tree").strip()
     return mounted("commit-tree", "-p", "HEAD", "-m", "by calls", tree).strip().encode()
@@ -72,6 +73,25 @@ def test_a_ref_moves_when_its_lock_is_renamed(here: Scene, mounted: Git) -> None
         assert oid + b" refs/heads/main\n" in packed
         assert mounted("rev-parse", "main") == oid.decode() + "\n"
         assert mounted("status", "--porcelain") == ""
+
+
+def test_who_asked_may_have_gone(here: Scene, mounted: Git) -> None:
+    """The ref moves all the same, and the next who asks for the same has asked for more."""
+    first = prepared(mounted)
+    with WireClient(here.gateway.port) as client:
+        heads = client.find(client.mount("/main"), b".git", b"refs", b"heads")
+        client.make(heads, b"main.lock", first + b"\n")
+        names = diropargs3(heads, b"main.lock"), diropargs3(heads, b"main")
+        client.send(client.message("RENAME", *names))
+    for _ in range(1000):
+        if mounted("rev-parse", "main").strip().encode() == first:
+            break
+    second = prepared(mounted)
+    assert second != first
+    with WireClient(here.gateway.port) as client:
+        client.make(heads, b"main.lock", second + b"\n")
+        assert client.rename(heads, b"main.lock", heads, b"main").status == nfsstat3.OK
+    assert mounted("rev-parse", "main").strip().encode() == second
 
 
 def test_files_and_directories_of_gits_own(here: Scene, mounted: Git) -> None:
