@@ -57,12 +57,9 @@ class Tellings:
         for path in list(wanted):
             if path:  # its own line is there
                 wanted.setdefault(path.rpartition(b"/")[0], frozenset())
-        ordered = sorted(
-            wanted.items(), key=lambda item: (item[0].count(b"/") + bool(item[0]), item)
-        )
         return [
-            Told(path, self._lines(old, path), self._lines(new, path), items)
-            for path, items in ordered
+            Told(path, self._lines(old, path), self._lines(new, path), wanted[path])
+            for path in sorted(wanted, key=_depth)
         ]
 
     def restore(
