@@ -9,6 +9,7 @@ time, any one, and has readers of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 from store import keys, prolly, records
 from store import node as nodes
@@ -24,6 +25,7 @@ from store.tree import Tree
 from store.types import Inode, Usage
 
 Change = tuple[bytes, bytes | None]
+AnyTree = TypeVar("AnyTree", bound=Tree)
 
 _NODE_CACHE_BYTES = 32 * 1024 * 1024
 _CACHE_ENTRIES = 50_000
@@ -82,7 +84,7 @@ class Scratch:
         self.epoch = 0
         self.now_ns = 0
         self._engine, self._numbers = engine, numbers
-        self._per_block = engine.pages_per_block
+        self.pages_per_block = engine.pages_per_block
         self.nodes = self._nodes = NewNodes(view, writer)
         self.writer = writer
         self._base = NO_ID
@@ -113,10 +115,16 @@ class Scratch:
 
     def tree_over(self, base: bytes, root_ino: int, usage: Usage) -> Tree:
         """A tree that starts as a stored map; the one before is done with."""
+        return self.made_over(Tree, base, root_ino, usage)
+
+    def made_over(self, kind: type[AnyTree], base: bytes, root_ino: int, usage: Usage) -> AnyTree:
+        """The same, of another class."""
         self._base = base
         self._layer = Layer(0, None, base, Gauge())
-        self._tree = Tree(self, Chain(self, self._layer, base), root_ino, usage, read_only=False)
-        return self._tree
+        chain = Chain(self, self._layer, base)
+        tree = kind(self, chain, root_ino, usage, read_only=False)
+        self._tree: Tree = tree
+        return tree
 
     def empty_tree(self, empty_root: bytes) -> Tree:
         """A tree with nothing in it but its root."""
