@@ -27,7 +27,7 @@ class Kind(enum.Enum):
     XATTR = "an extended attribute of it was changed on both sides"
     REMOVED_OURS = "removed here, changed there"
     REMOVED_THEIRS = "changed here, removed there"
-    RENAMED = "renamed on both sides"
+    RENAMED = "renamed, or a name of it removed, on both sides"
     NAME = "the name was made on both sides"
     FILLED_OURS = "the directory was removed there, and something was put into it here"
     FILLED_THEIRS = "the directory was removed here, and something was put into it there"

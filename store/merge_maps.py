@@ -15,7 +15,7 @@ from store.grafting import Graft
 from store.merge_content import Content, Contents
 from store.merge_names import Names
 from store.scratch import Scratch
-from store.threeway import NO_TOUCH, Name, Side, Touch, is_directory, touched
+from store.threeway import NO_TOUCH, Name, Side, Touch, touched
 from store.types import Inode, Usage
 
 # Changes in memory before they are folded into the map.
@@ -87,8 +87,8 @@ class MapMerge:
 
     def _gone_there(self, ino: int) -> None:
         """Theirs removed an inode that ours has."""
-        renamed = self._base.names(ino) != self._ours.names(ino)
-        if renamed or self._contents.changed(self._ours, ino):
+        named = self._ours.names(ino) - self._base.names(ino)
+        if named or self._contents.changed(self._ours, ino):
             self._findings.add(Kind.REMOVED_THEIRS, ino)
             if not self._theirs_count:
                 self._names.keep(ino)
@@ -97,8 +97,8 @@ class MapMerge:
 
     def _is_brought_back(self, ino: int, touch: Touch) -> bool:
         """Whether an inode that ours removed is there again, as theirs changed it."""
-        renamed = self._base.names(ino) != self._theirs.names(ino)
-        if not renamed and not self._contents.changed(self._theirs, ino, touch):
+        named = self._theirs.names(ino) - self._base.names(ino)
+        if not named and not self._contents.changed(self._theirs, ino, touch):
             return False
         self._findings.add(Kind.REMOVED_OURS, ino)
         return self._theirs_count
@@ -109,9 +109,8 @@ class MapMerge:
         if theirs in (was, ours):
             return
         drop, make = was - theirs, theirs - was
-        inode = self._ours.inode(ino)
-        assert inode is not None
-        if ours != was and (drop & (was - ours) or is_directory(inode)) and make != ours - was:
+        parted = drop & (was - ours) and make != ours - was
+        if parted or not (ours - drop) | make:
             self._findings.add(Kind.RENAMED, ino)
             if not self._theirs_count:
                 return

@@ -23,10 +23,11 @@ from store.threeway import ROOT_INO, Name, Side, is_directory
 class _Move:
     """What theirs does to the names of one inode; directories are numbered as there."""
 
-    __slots__ = ("drop", "fresh", "given_up", "ino", "make")
+    __slots__ = ("drop", "fresh", "given_up", "ino", "make", "target")
 
     def __init__(self, ino: int, drop: set[Name], make: set[Name], fresh: bool) -> None:
         self.ino, self.drop, self.make, self.fresh = ino, drop, make, fresh
+        self.target = ino  # what the names are to lead to
         self.given_up = False
 
 
@@ -156,11 +157,9 @@ class Names:
             self._refuse(move)
             return
         found = self.entry(name)
-        if found == move.ino:
+        if found == move.target or (found and self._settled(move, name, found)):
             return
-        if found and self._settled(move, name, found):
-            return
-        self._set(name, move.ino)
+        self._set(name, move.target)
 
     def _open(self, directory: int, wanted: Name) -> bool:
         """Bring a directory back that ours removed and theirs put something into, if its word
@@ -197,6 +196,8 @@ class Names:
                 self.united[move.ino] = found
                 return True
             if not any(both) and self._contents.same(found, move.ino):
+                if move.target == move.ino:
+                    self._let_be(move, found)
                 return True
         self._findings.add_name(Kind.NAME, name, decidable=ours is not None)
         if self._theirs_count and ours is not None:
@@ -204,6 +205,12 @@ class Names:
             return False
         self._refuse(move)
         return True
+
+    def _let_be(self, move: _Move, ino: int) -> None:
+        """Take an inode of ours for one of theirs: its other names are that one's, too."""
+        move.target = ino
+        for name in list(self._known(move.ino)):
+            self._set(name, ino)
 
     def _is_new(self, ino: int) -> bool:
         return self._base.inode(ino) is None

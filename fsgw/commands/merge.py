@@ -21,7 +21,7 @@ def _done_lines(row: Plain, source: str, branch: str) -> Lines:
     """What became of a merge that was done."""
     made = row["snapshot"]
     if row["outcome"] == "fast-forward":
-        yield f"{branch} is now as {source}, which it had nothing beside: {_ref(made)}"
+        yield f"{branch} had nothing of its own, and is now as {source}: {_ref(made)}"
     else:
         yield f"merged {source} into {branch}: {_ref(made)}"
     if row["before"]:
