@@ -67,8 +67,25 @@ def rename_branch(store: Store, branch: str, name: str) -> Plain:
 
 
 def fork(store: Store, source: str, name: str) -> Plain:
-    """A new branch that starts as `source`: a branch, snapshot, commit, or directory in one."""
-    return plain.branch(store.fork(source, name))
+    """A new branch that starts as `source`: a branch, snapshot, commit, or directory in one.
+
+    Of a branch with changes that are in no snapshot one is taken, which the new branch starts as:
+    else the two would have no common ancestor with these, and could not be merged.
+    """
+    ref, slash, path = source.partition("/")
+    if all(ref != info.name for info in store.branches()) or _is_saved(store, ref):
+        return plain.branch(store.fork(source, name))
+    (taken,) = store.snapshot(ref, message=f"before the fork {name}")
+    try:
+        return plain.branch(store.fork(f"{ref}@{taken.name}{slash}{path}", name))
+    except errors.StoreError:
+        store.delete_snapshot(ref, taken.name)
+        raise
+
+
+def _is_saved(store: Store, branch: str) -> bool:
+    """Whether a branch is what its newest snapshot is."""
+    return bool(store.branch(branch).head) and store.history.is_clean(branch)
 
 
 def quota(store: Store, branch: str) -> Plain:

@@ -158,6 +158,8 @@ class _Try:
     def __init__(self, store: Store, request: Request) -> None:
         self._store, self._request = store, request
         self._check_name()
+        store.history.resolve(request.source)  # before anything is frozen
+        self._work: MergeWork | None = None
         self._sides: list[_Side] = []
         try:
             for ref in (request.branch, request.source):
@@ -166,7 +168,6 @@ class _Try:
             self.close()
             raise
         self._ours, self._theirs = self._sides
-        self._work: MergeWork | None = None
 
     def _check_name(self) -> None:
         name, branch = self._request.name, self._request.branch
