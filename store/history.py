@@ -326,6 +326,15 @@ class History(Points):
             layer = layer.parent
         return layer is not None
 
+    def stands_on(self, branch: str, below: Layer) -> bool:
+        """Whether a branch is what a frozen layer is, but for what was written since."""
+        layer = self._engine.layers[self.head(branch).layer]
+        while layer is not below:
+            if layer.sealed or layer.parent is None:
+                return below.sealed and below.root in (layer.root, layer.base)
+            layer = layer.parent
+        return True
+
     def carriage(self, branch: str, commit: Commit) -> Carriage | None:
         """What takes a branch that has changes of its own from its newest snapshot to a commit of
         the same tree; None where there is no such way."""

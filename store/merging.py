@@ -23,6 +23,7 @@ from store.types import Difference, SnapshotInfo, Usage, Who
 
 if TYPE_CHECKING:
     from store.carrying import Carriage
+    from store.layer import Layer
     from store.store import Store
 
 # How often a merge is begun anew as what it would change was written to: who goes on like that
@@ -120,22 +121,27 @@ class _Side:
         return (layer is None or layer.sealed) and (record is None or record.commit != NO_ID)
 
     def has_moved(self) -> bool:
-        """Whether its branch has another newest snapshot by now, or is gone; or its snapshot is."""
+        """Whether its branch goes on from another state by now, or is gone; or its snapshot is."""
         history, number = self._store.history, self.point.snapshot
         if self.branch is None:
             return number != 0 and number not in history.snapshots
         try:
-            return history.head(self.branch).snapshot != number
+            moved = history.head(self.branch).snapshot != number
         except UnknownRef:
             return True
+        return moved or not history.stands_on(self.branch, self._held())
+
+    def _held(self) -> Layer:
+        assert self.point.layer is not None  # all but bare commits have one
+        return self.point.layer
 
     def input(self, message: str, committer: Who) -> Input:
         """Its commit."""
         record = self._store.history.snapshots.get(self.point.snapshot)
         below = self.point.commit if record is None else record.commit
-        layer = self.point.layer
-        if not self.is_new or layer is None:
+        if not self.is_new:
             return Input(below, None)
+        layer = self._held()
         parents = () if below == NO_ID else (below,)
         root_ino = self.point.root_ino
         return Input.new(
