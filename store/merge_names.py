@@ -78,7 +78,7 @@ class Names:
     def decide(self, root_ino: int) -> None:
         """Work out the names of all that was moved or removed."""
         if root_ino in self._removed:
-            self._findings.add(Kind.ROOT, root_ino, decidable=False)
+            self._findings.add(Kind.ROOT, root_ino, decidable=not self._theirs_count)
             self._give_up(self._moves[root_ino])
         for move in list(self._moves.values()):
             self._drop(move)

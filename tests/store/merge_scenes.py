@@ -183,12 +183,13 @@ def forked(store: Store, name: str, script: str) -> Tree:
 def merged(store: Store, source: str, branch: str, favor: Favor | None = None) -> Merged:
     """Merge; where that changes nothing, nothing has changed."""
     before = shown(store.tree(branch))
-    snapshots = [len(store.snapshots(name)) for name in (source, branch)]
+    names = source.partition("@")[0], branch
+    snapshots = [len(store.snapshots(name)) for name in names]
     done = store.merge(Request(source, branch, favor=favor))
     if done.conflicts:
         assert done.snapshot is None
         assert shown(store.tree(branch)) == before
-        assert [len(store.snapshots(name)) for name in (source, branch)] == snapshots
+        assert [len(store.snapshots(name)) for name in names] == snapshots
     return done
 
 

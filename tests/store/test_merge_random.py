@@ -6,12 +6,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store import errors
+from store import errors, merge_maps
 from store.conflicts import Favor
 from store.merge_work import Outcome
 from store.merging import Merged, Request
@@ -81,9 +82,12 @@ def merge(store: Store, source: str, branch: str, favor: Favor | None = None) ->
     return store.merge(Request(source, branch, favor=favor, fast_forward=False))
 
 
-@given(SCRIPT, SCRIPT)
-def test_it_is_as_the_model_says(base: Path, one: list[str], other: list[str]) -> None:
-    with opened(base) as store:
+@given(SCRIPT, SCRIPT, st.sampled_from((0, 1 << 20)))
+def test_it_is_as_the_model_says(
+    base: Path, one: list[str], other: list[str], weight_max: int
+) -> None:
+    """With what is changed held in memory, and folded into the map after each step."""
+    with opened(base) as store, patch.object(merge_maps, "_WEIGHT_MAX", weight_max):
         before = plain(store.tree("main"))
         ours, theirs = fork(store, "ours", one), fork(store, "theirs", other)
         for name in ("again", "for-ours", "for-theirs"):
