@@ -10,15 +10,21 @@ one, and what else one side alone changed is as it made it.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import NamedTuple
 
+from store import database as db
 from store import keys, prolly, records
 from store.engine import Engine
 from store.layer import Chain
+from store.node import NodeSource
 from store.tree import Tree
 from store.types import Inode, Usage
 
 _S_IFMT, _S_IFDIR = 0o170000, 0o040000
+
+Difference = tuple[bytes, bytes | None, bytes | None]
+"""A key of the map, and what it had and has; None: nothing."""
 
 
 class Carriage(NamedTuple):
@@ -32,23 +38,55 @@ class Carriage(NamedTuple):
     in_the_way: set[int]
 
 
-def plan(engine: Engine, tree: Tree, old: bytes, new: bytes) -> Carriage:
-    """What takes a tree from one root that it stood on to another. Raises Damaged."""
-    planning = _Planning(tree.chain, engine.now())
-    for key, was, now in prolly.diff(engine.nodes, old, new):
+def differences(nodes: NodeSource, old: bytes, new: bytes) -> list[Difference]:
+    """What differs between two states, for `plan`. Any thread, with its own nodes."""
+    return list(prolly.diff(nodes, old, new))
+
+
+def plan(engine: Engine, tree: Tree, old: bytes, found: list[Difference]) -> Carriage:
+    """What takes a tree from the root `old` that it stood on to another, from which that differs
+    as `found`. Raises Damaged.
+
+    What was not written to since the tree stood there is not read.
+    """
+    planning = _Planning(tree.chain, _written(engine, tree.chain, old), engine.now())
+    for key, was, now in found:
         planning.add(key, was, now)
     planning.settle()
     used_bytes, inodes = tree.usage()
-    used_bytes, inodes = used_bytes + planning.used_bytes, inodes + planning.count
-    usage = Usage(used_bytes, inodes)
+    usage = Usage(used_bytes + planning.used_bytes, inodes + planning.count)
     return Carriage(planning.inodes, planning.rows, planning.extents, usage, planning.in_the_way)
+
+
+def _written(engine: Engine, chain: Chain, old: bytes) -> Callable[[int], bool]:
+    """What says of an inode whether it may have changed since the tree stood on a root."""
+    levels, layer = [], chain.top
+    while layer is not None and layer.root != old:
+        levels.append(layer)
+        if layer.parent is None and layer.base != old:
+            return lambda ino: True
+        layer = layer.parent
+    reader = engine.reader
+
+    def written(ino: int) -> bool:
+        if not ino:
+            return True  # orphans come and go without a record of this number
+        for layer in levels:
+            if ino in layer.mem.inodes or (layer.pending and ino in layer.pending.inodes):
+                return True
+            if layer.stored and reader.get(db.LAYERS, layer.head + keys.inode_key(ino)) is not None:
+                return True
+        return False
+
+    return written
 
 
 class _Planning:
     """A plan that is being made."""
 
-    def __init__(self, chain: Chain, now_ns: int) -> None:
+    def __init__(self, chain: Chain, written: Callable[[int], bool], now_ns: int) -> None:
         self._chain, self._now_ns = chain, now_ns
+        self._written = written
         self.inodes: dict[int, Inode | None] = {}
         self.rows: list[tuple[bytes, bytes, bytes | None]] = []
         self.extents: list[tuple[int, int, bytes | None]] = []
@@ -74,7 +112,7 @@ class _Planning:
             self._changes.append((ino, key, was, now))
 
     def _inode(self, ino: int, before: Inode | None, after: Inode | None) -> None:
-        live = self._chain.inode(ino)
+        live = self._chain.inode(ino) if self._written(ino) else before
         if after is None:
             self._gone.add(ino)
             if live is None or (before is not None and before.nlink and not live.nlink):
@@ -107,7 +145,7 @@ class _Planning:
 
     def _row(self, ino: int, key: bytes, was: bytes | None, now: bytes | None) -> None:
         prefix, rest = key[: keys.PREFIX_BYTES], key[keys.PREFIX_BYTES :]
-        live = self._chain.row(prefix, rest)
+        live = self._chain.row(prefix, rest) if self._written(ino) else was
         if live == was:
             self.rows.append((prefix, rest, now))
             if key[8] == keys.DIRENT:

@@ -343,7 +343,8 @@ class History(Points):
         if newest is None or newest.commit == NO_ID or newest.root_ino != commit.root_ino:
             return None
         old = self._engine.layers[newest.layer].root
-        return carrying.plan(self._engine, self.trees[head.branch], old, commit.root)
+        found = carrying.differences(self._engine.nodes, old, commit.root)
+        return carrying.plan(self._engine, self.trees[head.branch], old, found)
 
     def carry(self, branch: str, number: int, carriage: Carriage) -> None:
         """Make a snapshot the newest of its branch, which keeps its own changes."""

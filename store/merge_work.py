@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
-from store import diffing, objectid
+from store import carrying, diffing, objectid
 from store.ancestry import best_common
 from store.codec import LEVEL_FAST
 from store.conflicts import Conflict, Favor
@@ -61,14 +61,16 @@ class Wanted(NamedTuple):
 
 
 class Worked(NamedTuple):
-    """What came of it: a commit where the outcome is one, and of a dry run what it would change."""
+    """What came of it: a commit where the outcome is one, with what takes the branch's map there
+    (`carrying`); and of a dry run what it would change, by path."""
 
     outcome: Outcome
     ancestor: bytes
     commit: bytes
-    root: bytes
     usage: Usage
     conflicts: list[Conflict]
+    old_root: bytes
+    steps: list[carrying.Difference]
     changes: list[Difference]
 
 
@@ -106,28 +108,26 @@ class MergeWork:
         scratch = Scratch(self._engine, view, writer, iter(()))
         scratch.now_ns = wanted.committer.time_ns
         if theirs in bases:  # ours is it, or descends from it
-            return Worked(Outcome.UP_TO_DATE, bases[0], ours, here.root, here.usage, [], [])
+            return Worked(Outcome.UP_TO_DATE, theirs, ours, here.usage, [], here.root, [], [])
         same_root = here.root_ino == there.root_ino == wanted.root_ino
         if ours in bases and wanted.fast_forward and same_root:
-            changes = self._changes(scratch, here.root, there.root)
-            return Worked(Outcome.FAST_FORWARD, ours, theirs, there.root, there.usage, [], changes)
-        base = commits.base_of(scratch, bases)
-        merge = MapMerge(
-            scratch,
-            base.root,
-            Ours(here.root, wanted.root_ino, here.usage),
-            there.root,
-            wanted.favor,
-            base.doubtful,
-        )
-        conflicts = merge.decide()
-        outcome = Outcome.CONFLICTS if conflicts else Outcome.MERGED
-        root, usage = here.root, here.usage
-        if not conflicts or (wanted.dry_run and all(one.decidable for one in conflicts)):
-            root, usage = merge.make()
-        changes = self._changes(scratch, here.root, root)
-        oid = ours
-        if outcome is Outcome.MERGED:
+            outcome, oid, made = Outcome.FAST_FORWARD, theirs, there
+            conflicts: list[Conflict] = []
+        else:
+            base = commits.base_of(scratch, bases)
+            merge = MapMerge(
+                scratch,
+                base.root,
+                Ours(here.root, wanted.root_ino, here.usage),
+                there.root,
+                wanted.favor,
+                base.doubtful,
+            )
+            conflicts = merge.decide()
+            outcome = Outcome.CONFLICTS if conflicts else Outcome.MERGED
+            root, usage = here.root, here.usage
+            if not conflicts or (wanted.dry_run and all(one.decidable for one in conflicts)):
+                root, usage = merge.make()
             made = Commit(
                 root,
                 wanted.root_ino,
@@ -137,8 +137,10 @@ class MergeWork:
                 wanted.committer,
                 wanted.message,
             )
-            oid = writer.put(objectid.COMMIT, made.encode())
-        return Worked(outcome, bases[0], oid, root, usage, conflicts, changes)
+            oid = ours if conflicts else writer.put(objectid.COMMIT, made.encode())
+        steps = carrying.differences(scratch.nodes, here.root, made.root)
+        changes = self._changes(scratch, here.root, made.root)
+        return Worked(outcome, bases[0], oid, made.usage, conflicts, here.root, steps, changes)
 
     @staticmethod
     def _known(commits: Commits, side: Input) -> bytes:

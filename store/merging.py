@@ -232,12 +232,11 @@ class _Try:
         if self.has_moved():
             return None
         self._publish()
-        history, branch = self._store.history, self._request.branch
+        branch = self._request.branch
         way: Carriage | None = None
         if not self._is_clean():
-            root = history.commit(ours).root
             tree = self._store.tree(branch)
-            way = carrying.plan(self._store.engine, tree, root, done.root)
+            way = carrying.plan(self._store.engine, tree, done.old_root, done.steps)
             if way.in_the_way:
                 return None
         self._check_name()
