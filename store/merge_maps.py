@@ -105,6 +105,9 @@ class MapMerge:
 
     def _moved(self, ino: int) -> None:
         """What theirs did to the names of an inode that both sides have."""
+        before, after = self._base.inode(ino), self._theirs.inode(ino)
+        if before and after and before.parent and _place(before) == _place(after):
+            return
         was, ours, theirs = (side.names(ino) for side in (self._base, self._ours, self._theirs))
         if theirs in (was, ours):
             return
@@ -174,3 +177,8 @@ class MapMerge:
     def _fold_some(self) -> None:
         if self._scratch.weight > _WEIGHT_MAX:
             self._scratch.fold()
+
+
+def _place(inode: Inode) -> tuple[int, int]:
+    """Where an inode with one name has it."""
+    return inode.parent, inode.slot

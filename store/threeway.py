@@ -78,6 +78,7 @@ class Side:
         self._ground = ground
         self._chain = Chain(ground, None, root)
         self._tree = self.tree_at(ROOT_INO)
+        self._last: tuple[int, Inode | None] = 0, None  # asked for many times in a row
 
     def tree_at(self, root_ino: int) -> Tree:
         """A read-only tree of it."""
@@ -85,8 +86,10 @@ class Side:
 
     def inode(self, ino: int) -> Inode | None:
         """An inode that has a name, or is the first root."""
-        inode = self._chain.inode(ino)
-        return None if inode is None or not inode.nlink else inode
+        if self._last[0] != ino:
+            inode = self._chain.inode(ino)
+            self._last = ino, None if inode is None or not inode.nlink else inode
+        return self._last[1]
 
     def names(self, ino: int) -> set[Name]:
         """All names of an inode; none for one that is not there."""
