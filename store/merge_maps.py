@@ -68,9 +68,7 @@ class MapMerge:
         self._names.decide(self._start.root_ino)
         self._edits = dict(self._merged())
         found = self._findings.all()
-        if self._favor is not None and all(conflict.decidable for conflict in found):
-            return []
-        return found
+        return found if self._favor is None else [one for one in found if not one.decidable]
 
     def _sort(self, ino: int, touch: Touch) -> None:
         """Say what theirs did to an inode."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from store import ancestry, disk, errors
+from store import ancestry, disk, errors, faults
 from store.conflicts import Favor
 from store.merge_work import Outcome
 from store.merging import Request
@@ -357,21 +357,43 @@ def test_a_branch_s_root_cannot_go(store: Store, own: str) -> None:
     assert {p: one for p, one in shown(store.tree("part")).items() if p != b"/"} == left
 
 
-def test_a_store_that_is_opened_again(store: Store, tmp_path: Path) -> None:
-    """A merge is there wholly once it was made durable, and not at all before."""
-    forked(store, "ours", "write own 1")
+@pytest.mark.parametrize("own", ["", "write own 1"])
+def test_a_crash_at_any_point(store: Store, tmp_path: Path, own: str) -> None:
+    """A merge is there wholly, with all that came of it, or not at all."""
+    tree = forked(store, "ours", own)
     forked(store, "theirs", "write f new; rm d")
-    store.settle()
-    before = shown(store.tree("ours"))
-    done = store.merge(Request("theirs", "ours"))
-    after = shown(store.tree("ours"))
-    assert before != after
-    for name, wanted in (("lost", before), ("kept", after)):
-        copy = tmp_path / name
-        shutil.copytree(store.engine.path, copy)
-        with Store.open(copy) as other:
-            assert shown(other.tree("ours")) == wanted
-            assert (done.snapshot in other.snapshots("ours")) == (wanted is after)
-            assert len(other.snapshots("theirs")) == (wanted is after)
-            assert other.check(data=True) == []
+    store.flush()
+    before = shown(tree)
+    copies: list[tuple[str, Path]] = []
+
+    def copy(point: str) -> None:
+        place = tmp_path / str(len(copies))
+        shutil.copytree(store.engine.path, place)
+        copies.append((point, place))
+
+    faults.arm(copy)
+    try:
+        done = store.merge(Request("theirs", "ours", "both"))
+        after = shown(tree)
+        copy("merged")
         store.flush()
+        copy("durable")
+        store.settle()
+        copy("settled")
+    finally:
+        faults.arm(None)
+    assert done.snapshot is not None
+    states = []
+    for point, place in copies:
+        with Store.open(place) as other:
+            assert other.check(data=True) == []
+            states.append(done.snapshot in other.snapshots("ours"))
+            assert shown(other.tree("ours")) == (after if states[-1] else before), point
+            assert len(names(other, "ours")) == states[-1] + (states[-1] and bool(own))
+            assert len(names(other, "theirs")) == states[-1]
+            assert store.merge(Request("theirs", "ours")).outcome is Outcome.UP_TO_DATE
+    assert states == sorted(states)
+    points = {point: state for (point, _), state in zip(copies, states, strict=True)}
+    assert not points["merged"]
+    assert points["durable"]
+    assert {"seal.written", "journal.appended"} <= points.keys()
