@@ -103,13 +103,33 @@ def test_it_is_as_the_model_says(
             assert same_shape(plain(store.tree(branch)), wanted or mine)
         for favor in Favor:
             done = merge(store, "theirs", f"for-{favor.value}", favor)
-            assert wanted or done.outcome is not Outcome.CONFLICTS or undecidable(done)
+            result = plain(store.tree(f"for-{favor.value}"))
             if wanted:
-                assert same_shape(plain(store.tree(f"for-{favor.value}")), wanted)
+                assert same_shape(result, wanted)
+            elif done.conflicts:
+                assert not any(conflict.decidable for conflict in done.conflicts)
+                assert same_shape(result, ours)
+            else:
+                assert_has_won(before, ours if favor is Favor.OURS else theirs, result)
         assert store.check(data=True) == []
         store.settle()
         assert store.check(data=True) == []
 
 
-def undecidable(done: Merged) -> bool:
-    return not all(conflict.decidable for conflict in done.conflicts)
+def assert_has_won(base: Plain, side: Plain, result: Plain) -> None:
+    """Whatever a side changed is as it made it."""
+    for ino, was in base.fields.items():
+        if ino not in side.fields:
+            assert ino not in result.fields
+            continue
+        now = side.fields[ino]
+        if now == was and side.links[ino] == base.links[ino]:
+            continue
+        if now != was or side.links[ino] - base.links[ino]:
+            assert ino in result.fields
+        if ino in result.fields:
+            for key in was.keys() | now.keys():
+                assert was.get(key) == now.get(key) or result.fields[ino].get(key) == now.get(key)
+            assert not result.links[ino] & (base.links[ino] - side.links[ino])
+            made = {link for link in side.links[ino] - base.links[ino] if link[0] in base.fields}
+            assert made <= result.links[ino]
