@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from store import carrying
 from store.conflicts import Conflict, Favor
-from store.errors import InvalidArgument, QuotaExceeded, RefConflict, RefExists, UnknownRef
+from store.errors import Busy, InvalidArgument, QuotaExceeded, RefConflict, RefExists, UnknownRef
 from store.merge_work import Input, MergeWork, Outcome, Wanted, Worked
 from store.records import NO_ID, Commit
 from store.refs import check_name, head_ref, tag_ref
@@ -80,10 +81,21 @@ def merge(store: Store, request: Request, until: Until) -> Generator[Any, Any, M
                 if one.has_moved():
                     continue
                 work = one.work()
-                done = one.finish((yield work.run))
+                worked = yield work.run
+                yield from until(partial(_has_room, store))
+                done = one.finish(worked)
             if done is not None:
                 return done
     raise RefConflict(f"what {request.source} would change in {request.branch} is being changed")
+
+
+def _has_room(store: Store) -> bool:
+    """Whether memory takes more changes."""
+    try:
+        store.engine.admit(-1)
+    except Busy:
+        return False
+    return True
 
 
 class _Side:
@@ -210,6 +222,8 @@ class _Try:
             self._ours.input(f"before merging {source}", Who("fsgw", now())),
             self._theirs.input(f"as merged into {branch}", Who("fsgw", now())),
         )
+        if self._ours.branch == self._theirs.branch:
+            theirs = ours  # one and the same: the branch has all of it
         committer = Who("fsgw", now())
         wanted = Wanted(
             self._ours.point.root_ino,

@@ -213,7 +213,10 @@ def test_refs_that_will_not_do(store: Store) -> None:
     assert refused(store, Request("theirs", "ours", name="taken")) is errors.RefExists
     with pytest.raises(errors.UnknownRef):
         store.merge(Request("theirs", "nope"))
-    assert store.merge(Request("ours", "ours")).outcome is Outcome.UP_TO_DATE
+    edit(store.tree("ours"), "write more 1")
+    for ref in ("ours", "ours@taken"):
+        assert store.merge(Request(ref, "ours")).outcome is Outcome.UP_TO_DATE
+    assert names(store, "ours") == ["taken"]
 
 
 @pytest.mark.parametrize("own", ["", "write own 1"])
