@@ -166,7 +166,7 @@ class Scratch:
         for prefix, row in mem.rows.items():
             long = prefix[8] in (keys.XATTR, keys.SYMLINK)
             for rest, value in row.items():
-                if long and value is not None:
+                if long and value is not None and records.chunk_of(value) is None:
                     value = data_value(value[1:], put_chunk)
                 yield prefix + rest, value
         for ino, extents in mem.extents.items():

@@ -17,13 +17,15 @@ from store.conflicts import Favor
 from store.merge_work import Outcome
 from store.merging import Merged, Request
 from store.tree import Tree
-from store.types import ROOT
+from store.types import ROOT, Quota
 from tests.store.model import Model
-from tests.store.model_history import HistoryRules
+from tests.store.model_history import BRANCH_NAMES, HistoryRules
 from tests.store.model_nodes import TOP, Node, Place
 from tests.store.model_operands import INDEX
-from tests.store.model_steps import list_all
+from tests.store.model_steps import CHANGES, Step, list_all
 from tests.store.model_world import Branch, Saved
+
+CHANGED = st.lists(CHANGES, max_size=8)
 
 
 class MergeRules(HistoryRules):
@@ -37,7 +39,38 @@ class MergeRules(HistoryRules):
     )
     def merge(self, which: int, index: int, favor: Favor | None, fast_forward: bool) -> None:
         ref, theirs, _ = self.point(which)
-        name, branch = self.branch(index)
+        self.merge_into(self.branch(index)[0], ref, theirs, favor, fast_forward)
+
+    @rule(
+        index=INDEX,
+        name=BRANCH_NAMES,
+        ours=CHANGED,
+        theirs=CHANGED,
+        favor=st.sampled_from((None, Favor.OURS, Favor.THEIRS)),
+    )
+    def part_and_merge(
+        self, index: int, name: str, ours: list[Step], theirs: list[Step], favor: Favor | None
+    ) -> None:
+        """Fork a branch, go on with both, and bring them together."""
+        source, branch = self.branch(index)
+        if name in self.world.branches:
+            return
+        (info,) = self.store.snapshot(source)
+        self.save(branch, info)
+        fork = Branch(self.store.fork(source, name).id, branch.tree.restarted(), info.id)
+        fork.tree.quota = Quota()
+        self.world.branches[name] = fork
+        for changed, steps in ((source, ours), (name, theirs)):
+            for step in steps:
+                self.operate(changed, step)
+        self.merge_into(source, name, fork.tree, favor, True)
+
+    part_and_merge_more = part_and_merge_most = part_and_merge
+
+    def merge_into(
+        self, name: str, ref: str, theirs: Model, favor: Favor | None, fast_forward: bool
+    ) -> None:
+        branch = self.world.branches[name]
         self.finish_all()
         self.flush()
         request = Request(ref, name, favor=favor, fast_forward=fast_forward)
@@ -52,8 +85,6 @@ class MergeRules(HistoryRules):
         if done.source is not None:
             self.save(self.world.branches[ref], done.source)
         self.take_over(name, branch, theirs, done)
-
-    merge_more = merge
 
     def take_over(self, name: str, branch: Branch, theirs: Model, done: Merged) -> None:
         if done.before is not None:

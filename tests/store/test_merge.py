@@ -59,6 +59,8 @@ CLEAN = [
     ("rm f; write f/x 1", "write g new", "rm f; write f/x 1; write g new"),
     ("rm e", "write g new", "rm e; write g new"),
     ("rm p; rm s", "write g new", "rm p; rm s; write g new"),
+    ("symlink t " + "x" * 300, "xattr f user.long " + "y" * 1000,
+     "symlink t " + "x" * 300 + "; xattr f user.long " + "y" * 1000),
     # directories
     ("mv d d2", "write d/a new; write d/new 1", "write d/a new; write d/new 1; mv d d2"),
     ("mv d/b b2", "write d/b/deep/x new; rm d/b/c", "write d/b/deep/x new; rm d/b/c; mv d/b b2"),
@@ -208,6 +210,7 @@ def test_conflicts(store: Store, clash: Clash) -> None:
     assert shown(tree) == shown(forked(store, "same", clash.ours))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clash", CLASHES, ids=lambda clash: f"{clash.ours} | {clash.theirs}")
 def test_conflicts_the_other_way(store: Store, clash: Clash) -> None:
     forked(store, "ours", clash.theirs)
