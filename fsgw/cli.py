@@ -29,6 +29,7 @@ _COMMANDS = {
     "log": "history:log",
     "diff": "history:diff",
     "rollback": "history:rollback",
+    "merge": "merge:merge",
     "import": "files:import_command",
     "restore": "files:restore",
     "ls": "files:ls",

@@ -273,6 +273,22 @@ OPERATIONS = (
         "Put a branch back to another point; answers the snapshot of what it was.",
         (_BRANCH, Argument("target", str, f"{_REF}.")),
     ),
+    Operation(
+        "merge", "POST", "/branches/{branch}/merge", _TASK, Form.HELD, "merging:merge",
+        "Merge another point into a branch: what it changed since their common ancestor.",
+        (
+            _BRANCH,
+            Argument("source", str, f"{_REF}."),
+            Argument("name", str, "Name of the snapshot that the merge is; null: the time.", None),
+            Argument("message", str, "What the merge is for.", ""),
+            Argument("author", str, "Who merges: Ann <ann@example.org>.", None),
+            Argument("favor", str, "Whose word counts in a conflict: ours, theirs; null: no one's.",
+                     None),
+            Argument("fast_forward", bool, "Without a commit of its own where none is needed.",
+                     True),
+            Argument("dry_run", bool, "Only tell what would change.", False),
+        ),
+    ),
     # --- history ---
     Operation(
         "snapshots.list", "GET", "/branches/{branch}/snapshots", _ROWS, _STEP, "admin:snapshots",

@@ -14,6 +14,8 @@ from fsgw.paths import path_fields
 if TYPE_CHECKING:
     from fsgw.localfs import Report, Trouble
     from store import gc, statistics
+    from store.conflicts import Conflict
+    from store.merging import Merged
     from store.types import (
         BranchInfo,
         Difference,
@@ -129,6 +131,39 @@ def entry(name: bytes, value: Inode, target: bytes | None) -> Plain:
         **path_fields("name", name),
         **inode(value),
         **({} if target is None else path_fields("target", target)),
+    }
+
+
+def merged(value: Merged, conflicts_max: int) -> Plain:
+    """outcome (merged, fast-forward, up-to-date, conflicts), ancestor and ours (commits),
+    snapshot (what the branch is now), before and source (what the two were, where that was in no
+    snapshot), conflicts_total, conflicts (at most so many), changes (differences).
+
+    Where nothing changed there is no snapshot; there are changes of a dry run alone. A conflict
+    has kind, path, what (text), and whether favoring a side decides it.
+    """
+    found = (value.snapshot, value.before, value.source)
+    now, before, source = (None if info is None else snapshot(info) for info in found)
+    return {
+        "outcome": value.outcome.value,
+        "ancestor": value.ancestor,
+        "ours": value.ours,
+        "snapshot": now,
+        "before": before,
+        "source": source,
+        "conflicts_total": len(value.conflicts),
+        "conflicts": [conflict(one) for one in value.conflicts[:conflicts_max]],
+        "changes": [difference(one) for one in value.changes],
+    }
+
+
+def conflict(value: Conflict) -> Plain:
+    """kind, path, what, decidable."""
+    return {
+        "kind": value.kind.name.lower().replace("_", "-"),
+        **path_fields("path", value.path),
+        "what": value.kind.value,
+        "decidable": value.decidable,
     }
 
 

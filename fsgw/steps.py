@@ -69,3 +69,15 @@ def in_order(items: Iterable[T], key: Callable[[T], Any]) -> Steps[list[T]]:
     if len(runs) == 1:
         return runs[0]
     return (yield from beside(lambda: list(heapq.merge(*runs, key=key))))
+
+
+def until(holds: Callable[[], bool]) -> Steps[None]:
+    """Wait until a condition holds that flushing, and sealing what was frozen, brings about.
+
+    While garbage is collected, nothing is sealed: that has to be held off.
+    """
+    while not holds():
+        yield FULL
+        if not holds():
+            yield FULL  # once more, to wait for a job to end
+            yield 0  # however many that takes

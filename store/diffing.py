@@ -8,16 +8,25 @@ Blocks and attributes are compared only where such a layer or node touches them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from store import database as db
 from store import keys, prolly
 from store.layer import Chain, Layer
+from store.node import NodeSource
 from store.tree import Tree
 from store.types import Difference, DiffKind, Inode
 
-if TYPE_CHECKING:
-    from store.engine import Engine
+
+class Ground(Protocol):
+    """What the trees stand on; see `engine.Engine` and `scratch.Scratch`."""
+
+    pages_per_block: int
+    reader: db.Reader
+
+    @property
+    def nodes(self) -> NodeSource:
+        """Where maps' nodes are read from."""
 
 
 Paths = dict[tuple[int, bytes], bytes]
@@ -51,7 +60,7 @@ class _Touched:
     def add_trim(self, ino: int, block: int) -> None:
         self.trims[ino] = min(block, self.trims.get(ino, block))
 
-    def add_layer(self, engine: Engine, layer: Layer) -> None:
+    def add_layer(self, ground: Ground, layer: Layer) -> None:
         for mem in (layer.mem, layer.pending):
             if mem is None:
                 continue
@@ -67,29 +76,29 @@ class _Touched:
                 self.add_trim(ino, block)
         if layer.stored:
             head = layer.head
-            for key, value in engine.reader.items(db.LAYERS, head, keys.after(head)):
+            for key, value in ground.reader.items(db.LAYERS, head, keys.after(head)):
                 self.add_key(key[8:], value)
 
 
-def _touched(engine: Engine, before: Chain, after: Chain, advance: Callable[[], None]) -> _Touched:
-    touched = _Touched(engine.pages_per_block)
+def _touched(ground: Ground, before: Chain, after: Chain, advance: Callable[[], None]) -> _Touched:
+    touched = _Touched(ground.pages_per_block)
     old, new = list(before.layers()), list(after.layers())
     if before.root == after.root:
         while old and new and old[-1] is new[-1]:
             old.pop()
             new.pop()
     else:
-        for key, was, now in prolly.diff(engine.nodes, before.root, after.root):
+        for key, was, now in prolly.diff(ground.nodes, before.root, after.root):
             advance()
             touched.add_key(key, now or was or b"")
     for layer in {layer.id: layer for layer in old + new}.values():
         advance()
-        touched.add_layer(engine, layer)
+        touched.add_layer(ground, layer)
     return touched
 
 
 def diff(
-    engine: Engine, before: Tree, after: Tree, advance: Callable[[], None]
+    ground: Ground, before: Tree, after: Tree, advance: Callable[[], None]
 ) -> Iterator[Difference]:
     """Differences between two read-only trees, by path. Raises Damaged, StorageFailure.
 
@@ -97,7 +106,7 @@ def diff(
     renamed directory is not mentioned unless it differs itself. `advance` is called now and then;
     what it raises passes through.
     """
-    touched = _touched(engine, before.chain, after.chain, advance)
+    touched = _touched(ground, before.chain, after.chain, advance)
     names_before, names_after = _Names(before), _Names(after)
     found: list[Difference] = []
     for ino in touched.inodes:

@@ -250,7 +250,7 @@ class History(Points):
         now = self._engine.now()
         if len(set(branches)) != len(branches) or not branches:
             raise InvalidArgument("name each branch once, and at least one")
-        name = self._free_name(time_name(now), branches) if name is None else check_name(name)
+        name = self.free_name(time_name(now), branches) if name is None else check_name(name)
         for branch in branches:
             if self.refs.get(tag_ref(self.head(branch).branch, name)) is not None:
                 raise RefExists(f"branch {branch!r} has a snapshot {name!r}")
@@ -262,7 +262,7 @@ class History(Points):
             taken.append(self._record(branch, frozen, name, message, who, committer))
         return [self.snapshot_info(number) for number in taken]
 
-    def _free_name(self, wanted: str, branches: Sequence[str]) -> str:
+    def free_name(self, wanted: str, branches: Sequence[str]) -> str:
         """The wanted name, or with a number behind it, that no snapshot of the branches has."""
         numbers = [self.head(branch).branch for branch in branches]
         name, count = wanted, 1
@@ -296,17 +296,18 @@ class History(Points):
         self._move_head(branch, head._replace(snapshot=number))
         return number
 
-    def add_snapshot(self, branch: str, oid: bytes, name: str | None) -> int:
+    def add_snapshot(self, branch: str, oid: bytes, name: str | None, parent: int = 0) -> int:
         """Make a stored commit a snapshot of a branch, which stays as it is; says its number.
 
-        Without a name it gets that of the time. Raises UnknownRef, InvalidRef, RefExists.
+        Without a name it gets that of the time. `parent`: the snapshot that the branch goes on
+        from where this one is deleted. Raises UnknownRef, InvalidRef, RefExists.
         """
         head = self.head(branch)
         if name is None:
-            name = self._free_name(time_name(self._engine.now()), [branch])
+            name = self.free_name(time_name(self._engine.now()), [branch])
         elif self.refs.get(tag_ref(head.branch, check_name(name))) is not None:
             raise RefExists(f"branch {branch!r} has a snapshot {name!r}")
-        number = self._of_commit(head.branch, oid, name, 0)
+        number = self._of_commit(head.branch, oid, name, parent)
         self.refs.test_and_set(tag_ref(head.branch, name), None, keys.pack_u64(number))
         return number
 
@@ -325,6 +326,15 @@ class History(Points):
             layer = layer.parent
         return layer is not None
 
+    def stands_on(self, branch: str, below: Layer) -> bool:
+        """Whether a branch is what a frozen layer is, but for what was written since."""
+        layer = self._engine.layers[self.head(branch).layer]
+        while layer is not below:
+            if layer.sealed or layer.parent is None:
+                return below.sealed and below.root in (layer.root, layer.base)
+            layer = layer.parent
+        return True
+
     def carriage(self, branch: str, commit: Commit) -> Carriage | None:
         """What takes a branch that has changes of its own from its newest snapshot to a commit of
         the same tree; None where there is no such way."""
@@ -333,21 +343,13 @@ class History(Points):
         if newest is None or newest.commit == NO_ID or newest.root_ino != commit.root_ino:
             return None
         old = self._engine.layers[newest.layer].root
-        return carrying.plan(self._engine, self.trees[head.branch], old, commit.root)
+        found = carrying.differences(self._engine.nodes, old, commit.root)
+        return carrying.plan(self._engine, self.trees[head.branch], old, found)
 
     def carry(self, branch: str, number: int, carriage: Carriage) -> None:
         """Make a snapshot the newest of its branch, which keeps its own changes."""
         head = self.head(branch)
-        old, new = self.snapshots[head.snapshot], self.snapshots[number]
-        before = self._engine.layers[old.layer].usage
-        after = self._engine.layers[new.layer].usage
-        tree = self.trees[head.branch]
-        now = tree.usage()
-        usage = Usage(
-            now.used_bytes + after.used_bytes - before.used_bytes,
-            now.inodes + after.inodes - before.inodes,
-        )
-        carrying.carry(self._engine, tree, carriage, usage)
+        carrying.carry(self._engine, self.trees[head.branch], carriage)
         self._move_head(branch, head._replace(snapshot=number))
 
     def adopt(self, branch: str, number: int) -> None:
@@ -426,7 +428,7 @@ class History(Points):
         if point.layer is not None and not point.layer.frozen and point.layer is not frozen:
             point = self.frozen_point(head_ref(target.partition("/")[0]))
         self._mark_frozen(frozen, tree)
-        name = self._free_name("rollback-" + time_name(now), [branch])
+        name = self.free_name("rollback-" + time_name(now), [branch])
         who = Who("fsgw", now)
         message = f"before rollback to {target}"
         kept = self._record(branch, frozen, name, message, who, who)

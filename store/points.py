@@ -183,6 +183,11 @@ class Points:
         return Tree(self._engine, chain, point.root_ino, point.usage, read_only=True)
 
 
+def _has_rows(engine: Engine, layer: Layer) -> bool:
+    rows = engine.reader.items(db.LAYERS, layer.head, keys.after(layer.head))
+    return next(iter(rows), None) is not None
+
+
 def load_layers(
     engine: Engine, heads: Sequence[Head], snapshots: dict[int, SnapshotRecord]
 ) -> None:
@@ -199,7 +204,7 @@ def load_layers(
         layer = Layer(number, parent, record.base, engine.gauge)
         layer.root, layer.frozen, layer.usage = record.root, record.frozen, record.usage
         layer.rows = record.rows
-        layer.stored = not layer.sealed
+        layer.stored = not layer.sealed and _has_rows(engine, layer)
         engine.layers[number] = layer
         if parent is not None:
             parent.users += 1

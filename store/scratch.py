@@ -9,6 +9,7 @@ time, any one, and has readers of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 from store import keys, prolly, records
 from store import node as nodes
@@ -25,6 +26,7 @@ from store.tree import Tree
 from store.types import Inode, Usage
 
 Change = tuple[bytes, bytes | None]
+AnyTree = TypeVar("AnyTree", bound=Tree)
 
 # Nodes of the states before, by what they would take alone: those of a state share most of it with
 # the ones that they came from.
@@ -96,7 +98,7 @@ class Scratch:
         self.epoch = 0
         self.now_ns = 0
         self._engine, self._numbers = engine, numbers
-        self._per_block = engine.pages_per_block
+        self.pages_per_block = engine.pages_per_block
         self.nodes = self._nodes = NewNodes(view, writer)
         self.writer = writer
         self._base = NO_ID
@@ -127,9 +129,14 @@ class Scratch:
 
     def tree_over(self, base: bytes, root_ino: int, usage: Usage) -> Tree:
         """A tree that starts as a stored map; the one before is done with."""
+        return self.made_over(Tree, base, root_ino, usage)
+
+    def made_over(self, kind: type[AnyTree], base: bytes, root_ino: int, usage: Usage) -> AnyTree:
+        """The same, of another class."""
         self._base = base
         self._layer = Layer(0, None, base, Gauge())
-        return Tree(self, Chain(self, self._layer, base), root_ino, usage, read_only=False)
+        chain = Chain(self, self._layer, base)
+        return kind(self, chain, root_ino, usage, read_only=False)
 
     def empty_tree(self, empty_root: bytes, uid: int, gid: int) -> Tree:
         """A tree with nothing in it but its root, which belongs to that user and group."""
@@ -170,7 +177,7 @@ class Scratch:
         for prefix, row in mem.rows.items():
             long = prefix[8] in (keys.XATTR, keys.SYMLINK)
             for rest, value in row.items():
-                if long and value is not None:
+                if long and value is not None and records.chunk_of(value) is None:
                     value = data_value(value[1:], put_chunk)
                 yield prefix + rest, value
         for ino, extents in mem.extents.items():

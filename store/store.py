@@ -9,7 +9,7 @@ the same time. `flush` and `settle` do it all on the calling thread.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -17,11 +17,12 @@ from typing import Protocol
 
 from store import codec, directory, node, objectid
 from store.engine import Engine, Options
-from store.errors import Busy, StorageFailure, UnknownRef
+from store.errors import Busy, StorageFailure, StoreError, UnknownRef
 from store.flush import FlushJob
 from store.gc import Plan, Result, checkpointed, steps
 from store.history import History
 from store.identities import Identities
+from store.merging import Merged, Request, merge
 from store.moment import Moment
 from store.objects import ObjectWriter
 from store.pack import Location
@@ -275,6 +276,27 @@ class Store(ReadStore):
         """Make a branch what a ref names, under its users; returns the snapshot that keeps what
         it was. Raises UnknownRef, AmbiguousId, InvalidArgument."""
         return self._history.rollback(branch, target)
+
+    def merge(self, request: Request) -> Merged:
+        """Merge a point into a branch, on the calling thread. Raises as `merging.merge`, whose
+        steps do it beside clients."""
+        steps = merge(self, request, self._until)
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    result = step()
+                except StoreError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(result)
+        except StopIteration as end:
+            done: Merged = end.value
+            return done
+
+    def _until(self, holds: Callable[[], bool]) -> Generator[Callable[[], None], None, None]:
+        if not holds():
+            yield self.settle
 
     # --- trees --------------------------------------------------------------------------------
 

@@ -395,6 +395,10 @@ class TreeBase:
         rows = self._chain.rows(keys.prefix(inode.ino, keys.LINK))
         return [(keys.unpack_u64(rest[:8]), keys.unpack_u64(rest[8:])) for rest, _ in rows]
 
+    def leads_to(self, directory: int, name: bytes) -> int:
+        """The inode number that a name leads to, 0 for none."""
+        return self._entry(directory, name).ino
+
     def find(self, ino: int) -> Inode | None:
         """The inode of a number, None where it does not exist."""
         return self._inodes.get(ino) or self._chain.inode(ino)

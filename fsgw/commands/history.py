@@ -95,6 +95,8 @@ def _log_lines(rows: Iterable[Plain]) -> Lines:
             yield ""
         name = f" ({row['name']})" if row["name"] else ""
         yield f"commit {row['commit'] or 'not sealed yet'}{name}"
+        if len(row["parents"]) > 1:
+            yield f"Merge:  {' '.join(parent[:12] for parent in row['parents'])}"
         yield f"Author: {row['author']}"
         yield f"Date:   {when(row['time_ns'])}"
         if row["message"]:
@@ -113,7 +115,8 @@ def log(session: Session, ref: str, limit: int | None, as_json: bool) -> None:
         show(rows, as_json, _log_lines)
 
 
-def _diff_lines(rows: Iterable[Plain]) -> Lines:
+def difference_lines(rows: Iterable[Plain]) -> Lines:
+    """Differences for a person, a line each."""
     for row in rows:
         path = path_text(row, "path")
         if row["kind"] == "renamed":
@@ -137,7 +140,7 @@ def diff(context: click.Context, a: str, b: str, exit_code: bool, as_json: bool)
     with session.rows("diff", old=a, new=b) as rows:
         first = next(rows, None)
         if first is not None:
-            show(chain([first], rows), as_json, _diff_lines)
+            show(chain([first], rows), as_json, difference_lines)
     if exit_code and first is not None:
         context.exit(EXIT_FOUND)
 

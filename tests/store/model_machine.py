@@ -1,7 +1,8 @@
 """The Hypothesis state machine of the whole store against a plain model of it.
 
 Its rules come in layers: model_jobs (what is durable when), model_trees (calls on one tree),
-model_history (branches and snapshots), and here closing, crashing, and comparing everything.
+model_history (branches and snapshots), model_merges, and here closing, crashing, and comparing
+everything.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from hypothesis.stateful import invariant, rule
 
 from store.store import Store
 from tests.store.model import Model
-from tests.store.model_history import HistoryRules
+from tests.store.model_merges import MergeRules
 from tests.store.model_steps import assert_same
 from tests.store.model_world import World
 
 COMPARE_EVERY = 10  # steps between two comparisons of everything
 
 
-class StoreMachine(HistoryRules):
+class StoreMachine(MergeRules):
     """Random steps on a store, each done on `world` too, and all answers compared."""
 
     @rule()

@@ -40,10 +40,11 @@ class World:
         self.branches: dict[str, Branch] = {}
         self.numbers: set[int] = set()
         self.age = 0
+        self.merges = 0
 
     def copy(self) -> World:
         twin = World()
-        twin.numbers, twin.age = set(self.numbers), self.age
+        twin.numbers, twin.age, twin.merges = set(self.numbers), self.age, self.merges
         for name, branch in self.branches.items():
             saved = dict(branch.snapshots)
             twin.branches[name] = Branch(branch.id, branch.tree.copy(), branch.head, saved)
