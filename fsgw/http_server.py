@@ -21,6 +21,15 @@ _KEEP_ALIVE_S = 5
 _REQUESTS_MAX = 1_000_000_000  # of one connection: no limit is needed
 
 
+class _Connection(TCPServer):
+    """A connection that ends when its client has closed it. Hypercorn's own counts as open until it
+    would have been idle for too long: many short ones would shut others out."""
+
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        await self.idle_task.stop()
+
+
 class HttpServer:
     """Serves an ASGI application on listening sockets."""
 
@@ -63,7 +72,7 @@ class HttpServer:
         self._streams.add(stream)
         state = ConnectionState({})
         plain: Any = stream  # TCPServer takes streams without TLS as well, but does not say so
-        connection = TCPServer(self._application, self._config, self._context, state, plain)
+        connection = _Connection(self._application, self._config, self._context, state, plain)
         try:
             await connection.run()
         except Exception:

@@ -172,6 +172,12 @@ def test_any_value_for_any_argument_is_no_server_error(served: Served, rng: rand
     assert state(served) == before
 
 
+def test_connections_that_were_closed_count_no_more(served: Served) -> None:
+    """Many more commands than connections may be open at once, one after the other."""
+    for _ in range(400):
+        assert served.ask("POST", "/v1/branches", {"name": 7.5})[0] == 400
+
+
 def test_any_bytes_at_all_end_in_an_answer_or_a_close(served: Served, rng: random.Random) -> None:
     """And the gateway is there for the others afterwards."""
     before = state(served)

@@ -121,22 +121,6 @@ def test_it_is_refused(forked: Fsgw) -> None:
     forked("merge", "side", "main", "--dry-run", code=3)
 
 
-def test_a_fork_of_a_branch_at_work_can_be_merged(fsgw: Fsgw, source: Path) -> None:
-    """Its start is a snapshot of the branch; where it is one already, none is taken."""
-    put(fsgw, source, "main", gone="1", kept="1")
-    fsgw("branch", "fork", "main", "side")
-    assert len(fsgw.json("snapshot", "list", "main")) == 1
-    fsgw("branch", "fork", "main", "third")
-    fsgw("branch", "fork", "main/nope", "fourth", code=3)
-    assert len(fsgw.json("snapshot", "list", "main")) == 1
-    put(fsgw, source, "main", kept="1", more="1")
-    fsgw("branch", "fork", "main", "third", code=3)
-    assert len(fsgw.json("snapshot", "list", "main")) == 1
-    put(fsgw, source, "side", gone="1", kept="2")
-    fsgw("merge", "side", "main")
-    assert [row["name"] for row in fsgw.json("ls", "main")] == ["kept", "more"]
-
-
 def test_git_sees_it(forked: Fsgw, tmp_path: Path) -> None:
     """As a merge, with ids that are those of the same history elsewhere."""
     forked("merge", "side", "main", "--name", "v2", "-m", "Take it", "--author", "Bo <bo@x.org>")
