@@ -55,6 +55,7 @@ MODULES = (
     "store/content.py",
     "store/disposal.py",
     "store/gitrows.py",
+    "store/grafting.py",
     "store/keys.py",
     "store/layer.py",
     "store/memtable.py",

@@ -38,9 +38,10 @@ def _many_changes(actor: Actor) -> None:
 
 
 def side_of(world: World, scene: str) -> tuple[str, Path]:
-    """A fork of `main` through a mount of its own; its name, and the scene in it."""
+    """A fork of a snapshot of `main` through a mount of its own; its name, and the scene in it."""
     name = f"side-{scene}"
-    world.admin.fork("main", name)
+    world.admin.ask("POST", "/snapshots", {"branches": ["main"], "name": name})
+    world.admin.fork(f"main@{name}", name)
     return name, world.mounts.mount(name, "suid,dev") / "work" / scene
 
 
