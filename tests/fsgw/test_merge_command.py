@@ -140,6 +140,7 @@ def test_git_sees_it(forked: Fsgw, tmp_path: Path) -> None:
     assert again("rev-parse", "main", "side") == git("rev-parse", "main", "side")
 
 
+@pytest.mark.slow
 def test_merges_beside_writers(forked: Fsgw, source: Path, tmp_path: Path) -> None:
     """A gateway merges back and forth, while others import into both branches."""
     with serving(forked.path) as served:

@@ -225,6 +225,7 @@ class World:
             return
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(6))
 def test_any_history_comes_back(
     store: Store, other: Store, tmp_path: Path, rng: random.Random, number: int

@@ -317,6 +317,7 @@ def test_a_clone_that_is_refused(pair: Pair, options: str, said: str) -> None:
 # --- both grow ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_pulls_and_pushes(pair: Pair) -> None:
     """Two who work together, over both origins; the commits are the same to the last bit."""
     pair.good("writer", "checkout -q -b work")

@@ -17,6 +17,7 @@ from tests.gitdoor.repositories import Git, cloned
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lines", [1, 4, 9, 14, 1000])
 def test_a_killed_import(tmp_path: Path, original: Git, lines: int) -> None:
     path = tmp_path / "store"
@@ -44,6 +45,7 @@ def test_a_killed_import(tmp_path: Path, original: Git, lines: int) -> None:
         assert store.check(data=True) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seen", ["fsgw-push-*", "fsgw-push-*/objects/pack/pack-*.idx"])
 def test_a_killed_push(tmp_path: Path, git: Git, seen: str) -> None:
     """When git unpacks it, and when it is taken in. The branch is what it was, or what was pushed;

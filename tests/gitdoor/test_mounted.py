@@ -174,6 +174,7 @@ def test_a_long_file_is_an_object_like_any_other(here: Scene) -> None:
     here.fetched().fsck()
 
 
+@pytest.mark.slow
 def test_history_grows_while_it_is_read(here: Scene) -> None:
     """Snapshots are taken while others read; what each sees is whole."""
     mounted = here.mount()
@@ -218,6 +219,7 @@ def test_a_directory_has_a_history_of_its_own(imported: Scene, original: Git) ->
     assert fetched("rev-parse", "HEAD") == mounted("rev-parse", "HEAD")
 
 
+@pytest.mark.slow
 def test_handles_outlive_snapshots_and_restarts(here: Scene) -> None:
     """A file that git would have replaced is stale when it is opened, but can be read on."""
     here.mount().write("file", "one")

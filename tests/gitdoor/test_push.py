@@ -247,6 +247,7 @@ def test_pushes_that_are_off(gateway: Gateway, clone: Git) -> None:
     assert "403" in clone("push", code=128)
 
 
+@pytest.mark.slow
 def test_a_large_file_and_many(gateway: Gateway, clone: Git, tmp_path: Path) -> None:
     clone.write("large", os.urandom(1 << 20) * 24)
     for number in range(2000):

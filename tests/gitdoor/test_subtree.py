@@ -41,6 +41,7 @@ def random_history(path: Path, seed: int) -> Git:
     return git
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_split_is_gits(store: Store, tmp_path: Path, seed: int) -> None:
     git = random_history(tmp_path / "repository", seed)

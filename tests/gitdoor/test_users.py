@@ -109,6 +109,7 @@ def test_what_a_user_may_not_read_git_does_not_show(here: Scene) -> None:
     assert "Permission denied" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_user_has_a_store_and_a_mount_and_serves_git(user: User) -> None:
     """All by a user without rights: `.git` in a mount, clone and push over HTTP."""
     done = user.run(

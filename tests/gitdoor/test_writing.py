@@ -190,6 +190,7 @@ def test_git_does_what_it_does_anywhere(imported: Scene, original: Git, tmp_path
     exported.fsck()
 
 
+@pytest.mark.slow
 def test_objects_that_git_fetched_and_long_ones(here: Scene, tmp_path: Path) -> None:
     other = Git(tmp_path / "other").init()
     data = os.urandom(3 << 20)
@@ -342,6 +343,7 @@ def test_what_was_begun_before_somebody_elses_snapshot_is_refused(here: Scene) -
     assert not lock.exists()
 
 
+@pytest.mark.slow
 def test_staged_work_and_commits_outlive_the_gateway(here: Scene, tmp_path: Path) -> None:
     mounted = here.mount("main", WRITE)
     mounted.write("file", "one")

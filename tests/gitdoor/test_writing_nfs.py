@@ -75,6 +75,7 @@ def test_a_ref_moves_when_its_lock_is_renamed(here: Scene, mounted: Git) -> None
         assert mounted("status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_who_asked_may_have_gone(here: Scene, mounted: Git) -> None:
     """The ref moves all the same, and the next who asks for the same has asked for more."""
     first = prepared(mounted)
@@ -131,6 +132,7 @@ def test_files_and_directories_of_gits_own(here: Scene, mounted: Git) -> None:
         assert client.setattr(head, sattr(mode=0o600)).status == nfsstat3.ROFS
 
 
+@pytest.mark.slow
 def test_handles_outlive_restarts(here: Scene, mounted: Git) -> None:
     with WireClient(here.gateway.port) as client:
         git = client.find(client.mount("/main"), b".git")

@@ -112,6 +112,7 @@ def damaged(mounted: Git, first: str) -> dict[str, Callable[[], bytes]]:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_locks_that_say_nothing_good(here: Scene) -> None:
     mounted = here.mount("main", WRITE)
     mounted.write("file", "x")
