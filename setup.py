@@ -20,7 +20,8 @@ from setuptools.errors import BaseError, CCompilerError
 # limit of. Modules that only declare types, or that wait, gain nothing. Others must stay as they
 # are: those whose annotations are read at run time (`nfs.codec` compiles them), whose objects are
 # referred to weakly (`store.cache`: compiled classes leave such references dangling), whose classes
-# have heirs that are not compiled (`store.objects`), or that iterate over plain numbers
+# have heirs that are not compiled (`store.objects`), that keep something for each thread
+# (`store.codec`: compiled, a `threading.local` is one for all), or that iterate over plain numbers
 # (`gitdoor.work`: what mypyc makes of that is no valid C).
 MODULES = (
     "fuse/device.py",
@@ -51,7 +52,6 @@ MODULES = (
     "store/access.py",
     "store/batch.py",
     "store/blocks.py",
-    "store/codec.py",
     "store/content.py",
     "store/disposal.py",
     "store/gitrows.py",
