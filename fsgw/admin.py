@@ -23,7 +23,7 @@ from itertools import islice
 from fsgw import plain
 from fsgw.importer import Importer, Rules
 from fsgw.localfs import PIECE_BYTES, count_units
-from fsgw.paths import PAGE_ENTRIES, entries_of, split_ref
+from fsgw.paths import split_ref
 from fsgw.plain import Plain
 from fsgw.restorer import restore_directory
 from fsgw.steps import Steps, beside
@@ -32,7 +32,7 @@ from store.gc import Plan, Result
 from store.reading import ReadJob
 from store.readstore import ReadStore
 from store.store import Job, Store
-from store.tree import Tree
+from store.tree import PAGE_ENTRIES, Tree
 from store.types import PAGE_BYTES, ROOT, Data, DirEntry, Inode, Quota, Who
 
 Progress = Callable[[int, int | None], None]
@@ -221,7 +221,7 @@ def listing(store: ReadStore, ref: str) -> Iterator[Plain | None]:
             yield _entry(tree, path.rpartition(b"/")[2], inode)
             return
         pages: list[list[DirEntry]] = []
-        entries = entries_of(tree, inode.ino)
+        entries = tree.entries(inode.ino)
         while page := sorted(islice(entries, PAGE_ENTRIES)):
             pages.append(page)
             yield None

@@ -19,7 +19,6 @@ from typing import NamedTuple
 from fsgw.attributes import PATH_ERRORS, attributes_of, differs, xattrs_in
 from fsgw.content import copy_in, same_content
 from fsgw.localfs import Report, reason, units
-from fsgw.paths import PAGE_ENTRIES, entries_of
 from fsgw.pump import Pump
 from fsgw.source import (
     LOOK_FILES,
@@ -35,7 +34,7 @@ from fsgw.source import (
 from fsgw.steps import Steps, beside, call, in_order
 from store import errors
 from store.store import Store
-from store.tree import Tree
+from store.tree import PAGE_ENTRIES, Tree
 from store.types import ROOT, DirEntry, Inode
 
 LocalId = tuple[int, int]  # st_dev, st_ino
@@ -138,7 +137,7 @@ class Importer:
     ) -> Steps[_Folder]:
         there: dict[bytes, DirEntry] = {}
         if before is not None:
-            for count, found in enumerate(entries_of(self._tree, ino), 1):
+            for count, found in enumerate(self._tree.entries(ino), 1):
                 there[found.name] = found
                 if not count % PAGE_ENTRIES:
                     yield 0
@@ -230,12 +229,12 @@ class Importer:
             yield from call(self._tree.unlink, ROOT, parent, entry.name)
             self.report.removed += 1
             return
-        stack = [(parent, entry, entries_of(self._tree, entry.ino))]
+        stack = [(parent, entry, self._tree.entries(entry.ino))]
         while stack:
             parent, entry, inner = stack[-1]
             for child in inner:
                 if child.type == stat.S_IFDIR:
-                    stack.append((entry.ino, child, entries_of(self._tree, child.ino)))
+                    stack.append((entry.ino, child, self._tree.entries(child.ino)))
                     break
                 yield from call(self._tree.unlink, ROOT, entry.ino, child.name)
                 self.report.removed += 1

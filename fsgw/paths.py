@@ -1,20 +1,12 @@
-"""Names as people and scripts write them: refs with a path, bytes paths as text, listings."""
+"""Names as people and scripts write them: refs with a path, bytes paths as text."""
 
 from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from store import errors
-from store.types import COOKIE_DOT_DOT, ROOT, DirEntry
-
-if TYPE_CHECKING:
-    from store.tree import Tree
-
-# Entries read in one go: less than a millisecond's worth.
-PAGE_ENTRIES = 512
 
 _ESCAPES = {code: f"\\{code:03o}" for code in (*range(32), 127)} | {
     ord("\t"): "\\t",
@@ -36,17 +28,6 @@ def split_ref(text: str) -> tuple[str, bytes]:
     if b".." in names:
         raise errors.InvalidRef(f"{text!r}: a path in a ref may not hold '..'")
     return ref, b"/" + b"/".join(names)
-
-
-def entries_of(tree: Tree, ino: int) -> Iterator[DirEntry]:
-    """All entries of a directory but `.` and `..`; its entries may be removed meanwhile."""
-    cookie, eof = COOKIE_DOT_DOT, False
-    while not eof:
-        entries, eof = tree.readdir(ROOT, ino, cookie, PAGE_ENTRIES)
-        if not entries:
-            return
-        yield from entries
-        cookie = entries[-1].cookie
 
 
 def path_fields(key: str, path: bytes) -> dict[str, str]:

@@ -14,7 +14,6 @@ from typing import NamedTuple
 from fsgw.attributes import restore
 from fsgw.content import copy_out
 from fsgw.localfs import Report, reason, units
-from fsgw.paths import entries_of
 from store import errors
 from store.tree import Tree
 from store.types import ROOT, DirEntry, Inode
@@ -62,7 +61,7 @@ class Restorer:
 
     def run(self, inode: Inode, target: bytes) -> Report:
         """Restore the directory `inode` into the existing local directory `target`."""
-        stack = [_Folder(target, inode, entries_of(self._tree, inode.ino))]
+        stack = [_Folder(target, inode, self._tree.entries(inode.ino))]
         while stack:
             inner = self._step(stack[-1])
             if inner is not None:
@@ -79,7 +78,7 @@ class Restorer:
             try:
                 if entry.type == stat.S_IFDIR:
                     self._make_folder(path)
-                    return _Folder(path, inode, entries_of(self._tree, entry.ino))
+                    return _Folder(path, inode, self._tree.entries(entry.ino))
                 self._restore_entry(path, inode)
             except OSError as error:
                 self.report.trouble(path, reason(error))

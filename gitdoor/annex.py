@@ -104,15 +104,7 @@ class Annex:
 
     def entries(self, ino: int) -> list[DirEntry]:
         """All entries of a directory but `.` and `..`, as they are shown."""
-        found: list[DirEntry] = []
-        cookie, eof = 0, False
-        while not eof:
-            listing, eof = self.tree.readdir(ROOT, ino, cookie)
-            for entry in listing:
-                cookie = entry.cookie
-                if entry.name not in (b".", b".."):
-                    found.append(entry._replace(ino=self.number(entry.ino)))
-        return found
+        return [entry._replace(ino=self.number(entry.ino)) for entry in self.tree.entries(ino)]
 
     # --- what was seen ------------------------------------------------------------------------
 

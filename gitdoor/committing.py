@@ -118,8 +118,6 @@ def _brought_in(
     store: Store, begun: _Begun, command: Command, rules: Rules, work: Work, source: Written
 ) -> Beside:
     """Bring in what the new value leads to; id -> what it is."""
-    if command.new == NOTHING:
-        return {}
     chains = yield partial(receiving.peeled, source, work, [command.new])
     if command.new not in chains:
         raise BadObject(f"{command.new.hex()} is no commit")

@@ -19,6 +19,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
 from gitdoor.checkout import Checkout, File, State
+from gitdoor.names import joined
 from gitdoor.shelf import Held, Loose, Shelf
 from store import access
 from store.errors import BadCookie, InvalidArgument, IsDirectory, NotDirectory, NotFound, Stale
@@ -250,7 +251,7 @@ class GitDirectory(VirtualTree):
         if name == b"..":
             above = hashed(DIRECTORY, path.rpartition(b"/")[0])
             return self.getattr(above) if path else self._top()
-        wanted = path + b"/" + name if path else name
+        wanted = joined(path, name)
         number = hashed(DIRECTORY, wanted)
         if number in DIRECTORIES:
             return self.getattr(number)

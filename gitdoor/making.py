@@ -21,7 +21,7 @@ from store.gitrows import ROOT_KEY, TREE, GitCommit, GitEntry
 from store.readstore import EMPTY_ROOT
 from store.scratch import Scratch
 from store.tree import Tree
-from store.types import ROOT, DirEntry, Inode, SetAttr, Usage
+from store.types import ROOT, Inode, SetAttr, Usage
 
 # Changes are folded into a map when they take this much memory.
 WEIGHT_MAX = 64 * 1024 * 1024
@@ -240,17 +240,8 @@ class Making:
                 self.tree.rmdir(ROOT, above, name)
                 continue
             todo.append((above, name, ino, True))
-            for entry in self._listed(ino):
+            for entry in self.tree.entries(ino):
                 if entry.type == stat.S_IFDIR:
                     todo.append((ino, entry.name, entry.ino, False))
                 else:
                     self.tree.unlink(ROOT, ino, entry.name)
-
-    def _listed(self, ino: int) -> list[DirEntry]:
-        found: list[DirEntry] = []
-        cookie, eof = 0, False
-        while not eof:
-            entries, eof = self.tree.readdir(ROOT, ino, cookie)
-            cookie = entries[-1].cookie if entries else cookie
-            found += [entry for entry in entries if entry.name not in (b".", b"..")]
-        return found

@@ -34,6 +34,11 @@ _KINDS = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
 _AUTOMATIC = re.compile(r"(?:rollback-)?\d{4}-\d\d-\d\dT\d\d\.\d\d\.\d\d\.\d{6}Z(?:-\d+)?\Z")
 
 
+def joined(path: bytes, name: bytes) -> bytes:
+    """The path of a name in the directory at a path, which is empty for the top."""
+    return path + b"/" + name if path else name
+
+
 def left_out(name: bytes, type_bits: int) -> bool:
     """Whether git cannot have an entry of a directory, for its name or for what it is."""
     if type_bits not in _KINDS:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from gitdoor.annex import SEEN, Annex, inode_number, is_annexed
 from gitdoor.checkout import Checkout
 from gitdoor.dotgit import DIRECTORIES, DIRECTORY, FILE, GitDirectory, hashed
+from gitdoor.names import joined
 from gitdoor.shelf import Shelf
 from store import access
 from store.errors import BadCookie, Exists, NotFound, NotPermitted, ReadOnly
@@ -51,7 +52,7 @@ class Place(NamedTuple):
 
     def named(self, name: bytes) -> bytes:
         """The path of a name in it."""
-        return self.path + b"/" + name if self.path else name
+        return joined(self.path, name)
 
 
 class OverlaidGitDirectory(GitDirectory):
@@ -107,10 +108,6 @@ class OverlaidGitDirectory(GitDirectory):
             self._both[ino] = known
         return known[2]
 
-    def access(self, who: Caller, ino: int, mask: int) -> int:
-        """As `Tree.access`."""
-        return access.granted(self.getattr(ino), who, mask)
-
     def setattr(
         self, who: Caller, ino: int, attrs: SetAttr, *, guard_ctime_ns: int | None = None
     ) -> Change:
@@ -143,7 +140,7 @@ class OverlaidGitDirectory(GitDirectory):
         """What the annex has for a name in one of the directories that are always there."""
         upper = self._annex.directory(path)
         found = None if upper is None else self._above.child(upper, name)
-        if found is None or not self._shows(path + b"/" + name if path else name, found):
+        if found is None or not self._shows(joined(path, name), found):
             return None
         return found
 

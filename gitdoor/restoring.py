@@ -14,7 +14,7 @@ from gitdoor import attributes
 from gitdoor.attributes import DIRECTORY_SIGN, KINDS, LINES, NOTHING, SELF, Line
 from gitdoor.entries import key_of
 from gitdoor.making import Directory, Making, Told
-from gitdoor.names import left_out
+from gitdoor.names import joined, left_out
 from gitdoor.objects import EXECUTABLE, BadObject, parse_tree
 from gitdoor.source import PIECE_BYTES, Large, Source
 from store import errors, prolly
@@ -86,7 +86,7 @@ class Tellings:
                 yield path
             for name in {*now, *was}:
                 if name.startswith(DIRECTORY_SIGN):
-                    below = path + b"/" + name[1:] if path else name[1:]
+                    below = joined(path, name[1:])
                     todo.append((below, now.get(name), was.get(name)))
 
     def _lines(self, tree: bytes | None, path: bytes) -> dict[bytes, Line]:
@@ -193,16 +193,12 @@ class _Restoring:
         """Remove what is there and neither git's nor told of."""
         is_hidden = any(left_out(name, stat.S_IFDIR) for name in told.path.split(b"/") if name)
         gone = []
-        cookie, eof = 0, False
-        while not eof:
-            entries, eof = self._tree.readdir(ROOT, parent, cookie)
-            for entry in entries:
-                cookie = entry.cookie
-                line = told.new.get(entry.name, NOTHING)
-                if entry.name in (b".", b"..") or KINDS.get(line.kind) == entry.type:
-                    continue
-                if line.kind or is_hidden or self._entry(parent, entry.name, entry.type) is None:
-                    gone.append(entry.name)
+        for entry in self._tree.entries(parent):
+            line = told.new.get(entry.name, NOTHING)
+            if KINDS.get(line.kind) == entry.type:
+                continue
+            if line.kind or is_hidden or self._entry(parent, entry.name, entry.type) is None:
+                gone.append(entry.name)
         for name in gone:
             self._remove(parent, name)
 
@@ -261,8 +257,7 @@ class _Restoring:
             found = tree.lookup(ROOT, parent, name)
             below: list[tuple[int, bytes]] = []
             if stat.S_ISDIR(found.mode) and found.size:
-                entries, _ = tree.readdir(ROOT, found.ino)
-                below = [(found.ino, e.name) for e in entries if e.name not in (b".", b"..")]
+                below = [(found.ino, entry.name) for entry in tree.entries(found.ino)]
             if below:
                 todo += below
                 continue

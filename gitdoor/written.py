@@ -7,7 +7,6 @@ form that git's own checks pass, or it is refused.
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -29,7 +28,7 @@ from store.gitrows import BLOB, TREE
 from store.node import NodeSource
 from store.scratch import Scratch
 from store.tree import Tree
-from store.types import ROOT, Inode, Usage
+from store.types import Inode, Usage
 
 # What stands before an object's bytes: its kind, its length in digits, and a NUL.
 _PREFIX_BYTES_MAX = 32
@@ -135,22 +134,17 @@ class Written:
     def _copy_packs(self, target: Path) -> None:
         target.mkdir(parents=True, exist_ok=True)
         directory = self._find(b"objects/pack")
-        cookie, eof = 0, directory is None
-        while directory is not None and not eof:
-            entries, eof = self._tree.readdir(ROOT, directory.ino, cookie)
-            for entry in entries:
-                cookie = entry.cookie
-                if entry.name.endswith((b".pack", b".idx")):
-                    with (target / os.fsdecode(entry.name)).open("wb") as file:
-                        for piece in self._bytes(self._tree.getattr(entry.ino)):
-                            file.write(piece)
+        for entry in () if directory is None else self._tree.entries(directory.ino):
+            if entry.name.endswith((b".pack", b".idx")):
+                with (target / os.fsdecode(entry.name)).open("wb") as file:
+                    for piece in self._bytes(self._tree.getattr(entry.ino)):
+                        file.write(piece)
 
     def close(self) -> None:
         """Let go of what was copied."""
         if self._packs is not None:
             self._packs.close()
         if self._folder is not None:
-            shutil.rmtree(self._folder.name, ignore_errors=True)
             self._folder.cleanup()
 
 

@@ -314,26 +314,27 @@ class History(Points):
     def is_clean(self, branch: str) -> bool:
         """Whether a branch is exactly what its newest snapshot is, or empty and without one."""
         head = self.head(branch)
-        layer: Layer | None = self._engine.layers[head.layer]
         if not head.snapshot:
             return self.trees[head.branch].usage() == Usage(0, 1)
-        below = self._engine.layers[self.snapshots[head.snapshot].layer]
-        while layer is not None and layer is not below:
-            if not (layer.pristine or layer.sealed):
-                return False
-            if layer.sealed or layer.parent is None:
-                return below.sealed and below.root in (layer.root, layer.base)
-            layer = layer.parent
-        return layer is not None
+        above = self._above(branch, self._engine.layers[self.snapshots[head.snapshot].layer])
+        return above is not None and all(layer.pristine or layer.sealed for layer in above)
 
     def stands_on(self, branch: str, below: Layer) -> bool:
         """Whether a branch is what a frozen layer is, but for what was written since."""
+        return self._above(branch, below) is not None
+
+    def _above(self, branch: str, below: Layer) -> list[Layer] | None:
+        """The layers of a branch above one, from the live one on; None where it does not stand on
+        that."""
+        above = []
         layer = self._engine.layers[self.head(branch).layer]
         while layer is not below:
+            above.append(layer)
             if layer.sealed or layer.parent is None:
-                return below.sealed and below.root in (layer.root, layer.base)
+                stands = below.sealed and below.root in (layer.root, layer.base)
+                return above if stands else None
             layer = layer.parent
-        return True
+        return above
 
     def carriage(self, branch: str, commit: Commit) -> Carriage | None:
         """What takes a branch that has changes of its own from its newest snapshot to a commit of

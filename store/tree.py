@@ -9,6 +9,7 @@ otherwise write history; `setattr` sets it.
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterator
 
 from store import access, keys, records
 from store.content import Content, regular
@@ -23,19 +24,25 @@ from store.errors import (
     Unsupported,
 )
 from store.types import (
+    COOKIE_DOT_DOT,
     NAME_BYTES_MAX,
     R_OK,
+    ROOT,
     W_OK,
     XATTR_NAME_BYTES_MAX,
     XATTR_VALUE_BYTES_MAX,
     Caller,
     Change,
+    DirEntry,
     Inode,
     SetAttr,
     SetTime,
     StatFs,
     XattrHow,
 )
+
+# Entries read in one go: less than a millisecond's worth.
+PAGE_ENTRIES = 512
 
 _TOTAL_MAX = 2**63 - 1
 _TIME_NS_MIN, _TIME_NS_MAX = -(2**63), 2**63 - 1
@@ -44,6 +51,19 @@ _NAMESPACES = (b"user.", b"trusted.", b"security.", b"system.")
 
 class Tree(Content):
     """One tree; see the module, and `store.Store.tree` and `store.Store.view` which hand it out."""
+
+    def entries(self, ino: int) -> Iterator[DirEntry]:
+        """All entries of a directory but `.` and `..`; its entries may be removed meanwhile.
+
+        Raises Stale, NotDirectory.
+        """
+        cookie, eof = COOKIE_DOT_DOT, False
+        while not eof:
+            entries, eof = self.readdir(ROOT, ino, cookie, PAGE_ENTRIES)
+            if not entries:
+                return
+            yield from entries
+            cookie = entries[-1].cookie
 
     # --- attributes ---------------------------------------------------------------------------
 

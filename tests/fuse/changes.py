@@ -244,6 +244,21 @@ CHANGES: dict[str, Callable[[Actor], None]] = {
 }
 
 
+def many_changes(actor: Actor) -> None:
+    """Many changes at once, all over a scene."""
+    for change in ("write over blocks", "append", "truncate upwards", "chmod", "create"):
+        CHANGES[change](actor)
+    actor.rename("sub", "moved")
+    actor.rename("other", "second/new")
+    actor.unlink("pipe")
+    actor.unlink("hard")
+    actor.mkdir("sub")
+    actor.mkdir("sub/deep")
+    actor.create("sub/deep/new")
+    actor.rmdir("empty")
+    actor.symlink("nowhere", "empty")
+
+
 # --- what only a mount can do ---------------------------------------------------------------------
 
 

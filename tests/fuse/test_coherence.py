@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from nfs.nfs3_types import nfsstat3
-from tests.fuse.changes import CHANGES, MOUNT_CHANGES, Actor, User, populate
+from tests.fuse.changes import CHANGES, MOUNT_CHANGES, Actor, User, many_changes, populate
 from tests.fuse.shown import View, by_mount, differences, of_nfs
 from tests.fuse.world import Looking, World, opened
 
@@ -178,23 +178,6 @@ def _import(world: World, scene: str) -> None:
     )
 
 
-def _all_over(world: World, scene: str) -> None:
-    """Many changes at once."""
-    actor = world.nfs.below(f"work/{scene}")
-    for change in ("write over blocks", "append", "truncate upwards", "chmod", "create", "mkdir"):
-        if change != "mkdir":
-            CHANGES[change](actor)
-    actor.rename("sub", "moved")
-    actor.rename("other", "second/new")
-    actor.unlink("pipe")
-    actor.unlink("hard")
-    actor.mkdir("sub")
-    actor.mkdir("sub/deep")
-    actor.create("sub/deep/new")
-    actor.rmdir("empty")
-    actor.symlink("nowhere", "empty")
-
-
 @pytest.mark.parametrize("looks", ["one", "part"])
 def test_an_import_shows_at_once(world: World, looks: str) -> None:
     scene = world.scene()
@@ -211,7 +194,7 @@ def test_a_rollback_shows_at_once(world: World, looks: str) -> None:
     root = world.part / scene if looks == "part" else world.one / "work" / scene
     world.admin.snapshot("main", f"before-{scene}")
     before = world.truth(scene)
-    _all_over(world, scene)
+    many_changes(world.nfs.below(f"work/{scene}"))
     after = world.truth(scene)
     with Looking(root, absent=()) as looking:
         kept = world.admin.rollback("main", f"main@before-{scene}")
@@ -248,7 +231,7 @@ def test_a_fork_is_of_what_was_there(world: World) -> None:
     world.admin.fork("main", f"fork-{scene}")
     fork = world.mounts.mount(f"fork-{scene}", "suid,dev") / "work" / scene
     assert not differences(by_mount(fork), truth)
-    _all_over(world, scene)
+    many_changes(world.nfs.below(f"work/{scene}"))
     assert not differences(by_mount(fork), truth)
     after = world.truth(scene)
     CHANGES["truncate to nothing"](User(fork))
@@ -284,7 +267,7 @@ def test_a_snapshot_shows_at_once(world: World, who: str) -> None:
     kept = snapshots / name / "work" / scene
     assert name in os.listdir(snapshots)
     shown = by_mount(kept)
-    _all_over(world, scene)
+    many_changes(world.nfs.below(f"work/{scene}"))
     assert by_mount(kept) == shown
     assert unnumbered(shown) == unnumbered(truth)
     assert not shown.keys() - truth.keys()

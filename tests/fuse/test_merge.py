@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuse.changes import CHANGES, Actor, User
+from tests.fuse.changes import CHANGES, User, many_changes
 from tests.fuse.shown import by_mount, differences
 from tests.fuse.world import Looking, World, opened
 
@@ -21,20 +21,6 @@ def world() -> Iterator[World]:
     with opened() as made:
         yield made
         made.admin.check()
-
-
-def _many_changes(actor: Actor) -> None:
-    for change in ("write over blocks", "append", "truncate upwards", "chmod", "create"):
-        CHANGES[change](actor)
-    actor.rename("sub", "moved")
-    actor.rename("other", "second/new")
-    actor.unlink("pipe")
-    actor.unlink("hard")
-    actor.mkdir("sub")
-    actor.mkdir("sub/deep")
-    actor.create("sub/deep/new")
-    actor.rmdir("empty")
-    actor.symlink("nowhere", "empty")
 
 
 def side_of(world: World, scene: str) -> tuple[str, Path]:
@@ -56,7 +42,7 @@ def merge(world: World, source: str, branch: str) -> str:
 def test_a_merge_shows_at_once(world: World, looks: str, own: bool) -> None:
     scene = world.scene()
     name, side = side_of(world, scene)
-    _many_changes(User(side))
+    many_changes(User(side))
     if own:
         CHANGES["chown"](world.nfs.below(f"work/{scene}"))
         world.nfs.mkdir(f"work/{scene}/mine")

@@ -13,6 +13,7 @@ from store.store import Store
 from tests.fsgw.served import Served, serving
 from tests.gitdoor.crafted import Door
 from tests.gitdoor.helpers import done
+from tests.gitdoor.mounted import Scene, scene
 from tests.gitdoor.repositories import Git, of_everything
 
 
@@ -43,6 +44,20 @@ def git(original: Git, tmp_path: Path) -> Git:
     git = Git(tmp_path / "repository", minutes=1000)
     git("update-index", "-q", "--refresh")
     return git
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Scene]:
+    """A gateway and its mounts."""
+    with scene(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def imported(here: Scene, original: Git) -> Scene:
+    """The same, with a history of everything."""
+    here.bring_in(original)
+    return here
 
 
 @pytest.fixture

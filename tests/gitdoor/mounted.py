@@ -12,6 +12,9 @@ from tests.fuse.wire import WireClient
 from tests.gitdoor.repositories import Git
 from tests.system.gateway import Gateway
 
+# The option of a mount that git may write to.
+WRITE = "git_write"
+
 
 class Scene:
     """A gateway with a branch `main`, and mounts of it."""

@@ -8,27 +8,14 @@ import random
 import subprocess
 import threading
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from nfs.nfs3_types import nfsstat3
 from tests.fuse.wire import WireClient
-from tests.gitdoor.mounted import Scene, scene
+from tests.gitdoor.mounted import Scene
 from tests.gitdoor.repositories import Git
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[Scene]:
-    with scene(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def imported(here: Scene, original: Git) -> Scene:
-    here.bring_in(original)
-    return here
 
 
 def same(one: Git, other: Git, *words: str) -> None:

@@ -4,27 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.gitdoor.mounted import Scene, scene
+from tests.gitdoor.mounted import WRITE, Scene
 from tests.gitdoor.repositories import Git
-
-WRITE = "git_write"
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[Scene]:
-    with scene(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def imported(here: Scene, original: Git) -> Scene:
-    here.bring_in(original)
-    return here
 
 
 def snapshots(here: Scene, branch: str = "main") -> list[dict[str, str]]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from nfs.nfs3_types import createmode3, diropargs3, nfsstat3, time_how
 from tests.fuse.wire import WireClient
-from tests.gitdoor.mounted import Scene, scene
+from tests.gitdoor.mounted import WRITE, Scene
 from tests.gitdoor.repositories import Git
 from tests.nfs.client import sattr
 
@@ -29,17 +27,16 @@ squash = "none"
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Iterator[Scene]:
-    with scene(tmp_path) as made:
-        made.gateway.write_exports(WRITABLE)
-        made.gateway.fsgw("export", "reload")
-        yield made
+def here(here: Scene) -> Scene:
+    here.gateway.write_exports(WRITABLE)
+    here.gateway.fsgw("export", "reload")
+    return here
 
 
 @pytest.fixture
 def mounted(here: Scene) -> Git:
     """A mount with one commit."""
-    git = here.mount("main", "git_write")
+    git = here.mount("main", WRITE)
     git.write("file", "one\n")
     git.commit("first")
     return git

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from tests.gitdoor.mounted import Scene, scene
+from tests.gitdoor.mounted import WRITE, Scene
 from tests.gitdoor.repositories import Git
 
-WRITE = "git_write"
 WHO = "author A <a@x> 1 +0000\ncommitter A <a@x> 1 +0000\n"
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[Scene]:
-    with scene(tmp_path) as made:
-        yield made
 
 
 def test_only_where_it_is_allowed(here: Scene) -> None:

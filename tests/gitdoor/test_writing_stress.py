@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from tests.gitdoor.mounted import Scene, scene
+from tests.gitdoor.mounted import WRITE, Scene
 from tests.gitdoor.repositories import ENVIRONMENT, Git
 
-WRITE = "git_write"
 LOCKS = ("index.lock", "HEAD.lock", "refs/heads/main.lock")
 # Says the number of each commit that git says is made.
 COMMITTING = """
@@ -20,12 +17,6 @@ for n in $(seq "$1" 100000); do
     echo "$n" >file && echo "$n" >"new$n" && git add . && git commit -q -m "$n" && echo "$n" || exit
 done
 """
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[Scene]:
-    with scene(tmp_path) as made:
-        yield made
 
 
 @pytest.mark.slow

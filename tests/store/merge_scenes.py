@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 from store import errors
@@ -163,6 +165,16 @@ def shown(tree: Tree) -> dict[bytes, Shown]:
             tuple(tree.paths_of(ino)),
         )
     return found
+
+
+@contextmanager
+def sound(path: Path) -> Iterator[Store]:
+    """A store, which is sound in the end, before and after all of it is sealed."""
+    with Store.open(path) as store:
+        yield store
+        assert store.check(data=True) == []
+        store.settle()
+        assert store.check(data=True) == []
 
 
 def planted(store: Store) -> None:

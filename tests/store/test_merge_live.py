@@ -14,18 +14,15 @@ from store.merging import Merged, Request, merge
 from store.store import Store
 from store.tree import Tree
 from store.types import ROOT
-from tests.store.merge_scenes import BLOCK_BYTES, edit, find, forked, planted, shown, told
+from tests.store.merge_scenes import BLOCK_BYTES, edit, find, forked, planted, shown, sound, told
 
 
 @pytest.fixture
 def store(scratch: Path) -> Iterator[Store]:
     Store.init(scratch / "store", block_bytes=BLOCK_BYTES)
-    with Store.open(scratch / "store") as store:
+    with sound(scratch / "store") as store:
         planted(store)
         yield store
-        assert store.check(data=True) == []
-        store.settle()
-        assert store.check(data=True) == []
 
 
 def meeting(store: Store, request: Request, meanwhile: Callable[[int], None]) -> Merged:
@@ -51,6 +48,16 @@ def meeting(store: Store, request: Request, meanwhile: Callable[[int], None]) ->
     except StopIteration as end:
         done: Merged = end.value
         return done
+
+
+def once(tree: Tree, script: str) -> Callable[[int], None]:
+    """What edits a tree in the first try of a merge."""
+
+    def meanwhile(tries: int) -> None:
+        if not tries:
+            edit(tree, script)
+
+    return meanwhile
 
 
 # What theirs did, what a user of ours does while that is merged, and an edit that is both.
@@ -127,11 +134,7 @@ def test_what_is_in_the_way_is_taken_into_account(
     tree = forked(store, "ours", "write own 1")
     forked(store, "theirs", theirs)
 
-    def write(tries: int) -> None:
-        if not tries:
-            edit(tree, user)
-
-    done = meeting(store, Request("theirs", "ours"), write)
+    done = meeting(store, Request("theirs", "ours"), once(tree, user))
     assert done.outcome is Outcome.MERGED
     assert shown(tree) == shown(forked(store, "wanted", "write own 1;" + both))
 
@@ -143,11 +146,8 @@ def test_what_is_in_the_way_may_conflict(
     tree = forked(store, "ours", "write own 1")
     forked(store, "theirs", theirs)
 
-    def write(tries: int) -> None:
-        if not tries:
-            edit(tree, user)
-
-    assert told(meeting(store, Request("theirs", "ours"), write)) == {conflict}
+    done = meeting(store, Request("theirs", "ours"), once(tree, user))
+    assert told(done) == {conflict}
     assert shown(tree) == shown(forked(store, "wanted", "write own 1;" + user))
 
 
